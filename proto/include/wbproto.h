@@ -77,7 +77,7 @@ struct wbproto_packet {
 	uint32_t rx_hash;
 	uint32_t status;
 	uint16_t vlan_tci;
-	uint16_t vlan_tpid; /* 0: no tag */
+	uint16_t vlan_tpid;	    /* 0: no tag */
 	uint8_t vnet_header_length; /* 0: none */
 	const void *vnet_header;
 };
@@ -145,7 +145,7 @@ struct wbproto_batch {
 /* ---- writing ---- */
 
 enum wbproto_encoder_kind {
-	WBPROTO_ENCODER_DIRECT = 0,     /* writes wire format straight into the buffer */
+	WBPROTO_ENCODER_DIRECT = 0,	/* writes wire format straight into the buffer */
 	WBPROTO_ENCODER_PROTOBUF_C = 1, /* protobuf-c's generated code: the reference, slower, same bytes */
 };
 
@@ -166,11 +166,12 @@ void wbproto_encoder_destroy(struct wbproto_encoder *encoder);
  * buffer: capacity bytes, stays the caller's, must live until the batch is sealed or another is opened. The finished
  * batch is never longer than capacity.
  * batch: read during the call only, its strings and interfaces too.
- * Errors: -EMSGSIZE when a batch with these facts and no packet does not fit into capacity; -EINVAL when node, a name
- * or a filter is not UTF-8 (proto3 strings must be); -ENOMEM (protobuf-c encoder only). Nothing is open afterwards.
+ * Capacity beyond 2 GiB is not used: protobuf has no larger messages.
+ * Errors: -EMSGSIZE when capacity is less than wbproto_batch_overhead_bytes(); -EINVAL when node, a name or a filter is
+ * not UTF-8 (proto3 strings must be); -ENOMEM (protobuf-c encoder only). Nothing is open afterwards.
  */
-int wbproto_encoder_open(struct wbproto_encoder *encoder, void *buffer, size_t capacity,
-                         const struct wbproto_batch *batch);
+int wbproto_encoder_open(
+	struct wbproto_encoder *encoder, void *buffer, size_t capacity, const struct wbproto_batch *batch);
 
 /*
  * Append a packet to the open batch, copying captured_length bytes once.
@@ -183,7 +184,7 @@ int wbproto_encoder_append(struct wbproto_encoder *encoder, const struct wbproto
 
 /*
  * Seal the open batch: write the facts at sealing. ret_size: the message's length in bytes, at most the capacity.
- * Errors: -EINVAL when no batch is open; -ENOMEM (protobuf-c encoder only).
+ * Errors: -EINVAL when no batch is open.
  */
 int wbproto_encoder_seal(struct wbproto_encoder *encoder, const struct wbproto_batch *batch, size_t *ret_size);
 
@@ -193,7 +194,10 @@ size_t wbproto_packet_encoded_bytes(const struct wbproto_packet *packet);
 /* Upper bound in bytes of a batch with these facts and no packet, whatever is known at sealing. */
 size_t wbproto_batch_overhead_bytes(const struct wbproto_batch *batch);
 
-/* Of the open batch: packets appended, bytes written so far, least and greatest time (0 without packets). */
+/*
+ * Of the open batch, or of the one sealed last until another is opened: packets appended, bytes written so far, least
+ * and greatest time (0 without packets).
+ */
 uint32_t wbproto_encoder_packets(const struct wbproto_encoder *encoder);
 size_t wbproto_encoder_bytes(const struct wbproto_encoder *encoder);
 uint64_t wbproto_encoder_min_time_ns(const struct wbproto_encoder *encoder);
@@ -206,7 +210,7 @@ uint64_t wbproto_encoder_max_time_ns(const struct wbproto_encoder *encoder);
  */
 struct wbproto_reader {
 	struct wbproto_batch batch; /* valid after wbproto_reader_init(); its views point into the message */
-	uint64_t packet_count;      /* packets in the message */
+	uint64_t packet_count;	    /* packets in the message */
 	const uint8_t *message;
 	const uint8_t *end;
 	const uint8_t *next;
@@ -216,10 +220,16 @@ struct wbproto_reader {
 /*
  * Check the structure of a whole message and read everything but the packets.
  * message: length bytes; must outlive the reader and every view taken from it.
- * Field order is free, unknown fields are skipped, the last of several values wins (protobuf's rules).
- * Errors: -EBADMSG when it is not a PacketBatch: a length that passes the end of the message, a varint of more than 10
- * bytes, field number 0, a group, a wire type that is not the field's, a session_id that is neither empty nor 16 bytes,
- * a vnet_header that is too long, a captured or original length or an index beyond 32 bits. What is inside the packets is checked here too, so wbproto_reader_next() cannot fail later.
+ * Field order is free, unknown fields are skipped, the last of several values wins, and counters that occur several
+ * times merge (protobuf's rules). Varints need not be the shortest.
+ * Errors: -EBADMSG when it is not a PacketBatch: a length that passes the end of its message, a varint of more than 10
+ * bytes (tags and lengths: 5) or 64 bits, field number 0, a group, a wire type that is not the field's, a session_id
+ * that is neither empty nor WBPROTO_SESSION_ID_BYTES, a vnet_header that is too long, a value beyond 32 bits in a
+ * uint32 field (other parsers cut such values off; this one takes them for damage) or beyond 16 bits in vlan_tci and
+ * vlan_tpid, a message of 2 GiB or more. What is inside the packets is checked here too, so wbproto_reader_next()
+ * cannot fail later.
+ * Not checked: that node, names and filters are UTF-8. They are the sender's bytes, may hold zeros and control
+ * characters, and have to be escaped before they go to a terminal or a parser.
  * Threads: any; a reader belongs to one thread at a time. Blocks: never. Allocates nothing.
  */
 int wbproto_reader_init(struct wbproto_reader *reader, const void *message, size_t length);
@@ -227,13 +237,17 @@ int wbproto_reader_init(struct wbproto_reader *reader, const void *message, size
 /* Take the next packet. 1: ret_packet is set, its data points into the message. 0: no more. */
 int wbproto_reader_next(struct wbproto_reader *reader, struct wbproto_packet *ret_packet);
 
-/* Look up an interface by its index. 0, or -ENOENT when the batch does not name it. Views point into the message. */
-int wbproto_reader_interface(const struct wbproto_reader *reader, uint32_t index,
-                             struct wbproto_interface *ret_interface);
+/*
+ * Look up an interface by its index. 0, or -ENOENT when the batch does not name it. Views point into the message.
+ * Walks over the interfaces and what lies between them: look each index up once, not once a packet. Of several
+ * interfaces with the same index, the first.
+ */
+int wbproto_reader_interface(
+	const struct wbproto_reader *reader, uint32_t index, struct wbproto_interface *ret_interface);
 
 /* Iterate over the interfaces: position from 0 to batch.interface_count - 1. 0, or -ENOENT past the end. */
-int wbproto_reader_interface_at(const struct wbproto_reader *reader, size_t position,
-                                struct wbproto_interface *ret_interface);
+int wbproto_reader_interface_at(
+	const struct wbproto_reader *reader, size_t position, struct wbproto_interface *ret_interface);
 
 /* ---- single packets ---- */
 
@@ -253,10 +267,18 @@ struct wbproto_record {
 /* Bytes that wbproto_record_write() will write. */
 size_t wbproto_record_encoded_bytes(const struct wbproto_record *record);
 
-/* Write a PacketRecord. Errors: -ENOSPC when capacity is less than wbproto_record_encoded_bytes(). */
+/*
+ * Write a PacketRecord.
+ * record: the packet's interface_index is what is written, interface.index is ignored.
+ * Errors: -ENOSPC when capacity is less than wbproto_record_encoded_bytes(); -EINVAL when node, name or filter is not
+ * UTF-8 or the vnet_header is too long. Blocks: never. Allocates nothing.
+ */
 int wbproto_record_write(const struct wbproto_record *record, void *buffer, size_t capacity, size_t *ret_size);
 
-/* Read a PacketRecord; ret_record's views point into the message. Errors: -EBADMSG as for wbproto_reader_init(). */
+/*
+ * Read a PacketRecord; ret_record's views point into the message, interface.index is set to packet.interface_index.
+ * Errors: -EBADMSG as for wbproto_reader_init(); strings are not checked here either.
+ */
 int wbproto_record_read(const void *message, size_t length, struct wbproto_record *ret_record);
 
 /* Text of a .proto file as built in: "packet_batch.proto" or "packet_record.proto"; NULL for any other name. */
