@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the Kafka source's client is configured. */
+#ifndef WB_KAFKA_CONSUMER_H
+#define WB_KAFKA_CONSUMER_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "source.h"
+
+/* Split "host:port[,host:port]/topic". Ownership: free both. Errors: -EINVAL with a message, -ENOMEM. */
+int wb_kafka_source_address(
+	const struct wb_source_args *args, char **ret_brokers, char **ret_topic, struct wb_error *ret_error);
+/*
+ * Make the configuration of a consumer without a group, the user's properties included. Logs go to wb_log().
+ * Ownership: destroy it, or give it to rd_kafka_new(). Errors: -EINVAL with a message (a property).
+ */
+int wb_kafka_consumer_conf(
+	const struct wb_source_args *args, const char *brokers, rd_kafka_conf_t **ret_conf, struct wb_error *ret_error);
+
+#endif

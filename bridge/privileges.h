@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Least privilege: once the rings are open, nothing that follows needs a capability. */
+#ifndef WB_PRIVILEGES_H
+#define WB_PRIVILEGES_H
+
+#include "wirebus/option.h"
+
+/*
+ * Give up all capabilities (capabilities(7)) of this thread and of those it will create, for good: not even a
+ * set-user-ID program brings them back (PR_SET_NO_NEW_PRIVS). Call before other threads exist. Errors: -EPERM with a
+ * message.
+ */
+int wb_privileges_drop(struct wb_error *ret_error);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "segment.h"
+#include "source.h"
+
+/* After that the digits of the name, and so the order of names, run out: the last file just grows. */
+#define LAST_SEGMENT 999999u
+
+void wb_segments_init(struct wb_segments *segments, int directory, uint64_t segment_bytes, bool fsync)
+{
+	*segments =
+		(struct wb_segments){.directory = directory, .segment_bytes = segment_bytes, .fsync = fsync, .fd = -1};
+}
+
+static int write_all(int fd, struct iovec *pieces, int count)
+{
+	while (count > 0) {
+		ssize_t n = writev(fd, pieces, count);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		for (; count > 0 && (size_t)n >= pieces->iov_len; pieces++, count--)
+			n -= (ssize_t)pieces->iov_len;
+		if (count > 0) {
+			pieces->iov_base = (uint8_t *)pieces->iov_base + n;
+			pieces->iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+void wb_segments_close(struct wb_segments *segments)
+{
+	if (segments->fd < 0)
+		return;
+	if (segments->fsync && fdatasync(segments->fd) < 0)
+		segments->sync_error = -errno;
+	close(segments->fd);
+	segments->fd = -1;
+}
+
+static int create(struct wb_segments *segments)
+{
+	int n = 0;
+
+	for (int i = 0; i < 16; i++)
+		n += snprintf(segments->name + n, sizeof(segments->name) - (size_t)n, "%02x", segments->session_id[i]);
+	for (; segments->segment <= LAST_SEGMENT; segments->segment++) {
+		snprintf(segments->name + n, sizeof(segments->name) - (size_t)n, "-%04" PRIu32 "-%06" PRIu32 ".wbs",
+			segments->worker_id, segments->segment);
+		segments->fd =
+			openat(segments->directory, segments->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+		if (segments->fd >= 0)
+			return 0;
+		if (errno != EEXIST)
+			return -errno;
+	}
+	return -EEXIST;
+}
+
+static int begin(struct wb_segments *segments, const struct wb_batch *batch)
+{
+	uint8_t header[WB_CONTAINER_HEADER_BYTES];
+	struct iovec piece = {header, sizeof(header)};
+	int r;
+
+	memcpy(segments->session_id, batch->session_id, sizeof(segments->session_id));
+	segments->worker_id = batch->worker_id;
+	r = create(segments);
+	if (r < 0)
+		return r;
+	wb_container_header(header);
+	r = write_all(segments->fd, &piece, 1);
+	if (r == 0 && segments->fsync && fsync(segments->directory) < 0)
+		r = -errno;
+	if (r < 0) {
+		/* Nothing but a piece of the header is in it: the number is free again. */
+		unlinkat(segments->directory, segments->name, 0);
+		close(segments->fd);
+		segments->fd = -1;
+		return r;
+	}
+	segments->offset = WB_CONTAINER_HEADER_BYTES;
+	segments->segment++;
+	return 0;
+}
+
+static bool is_same_worker(const struct wb_segments *segments, const struct wb_batch *batch)
+{
+	return memcmp(segments->session_id, batch->session_id, sizeof(segments->session_id)) == 0 &&
+	       segments->worker_id == batch->worker_id;
+}
+
+static bool is_full(const struct wb_segments *segments, const struct wb_batch *batch)
+{
+	return segments->offset > WB_CONTAINER_HEADER_BYTES && segments->segment <= LAST_SEGMENT &&
+	       segments->offset + WB_CONTAINER_ENTRY_BYTES + batch->size > segments->segment_bytes;
+}
+
+static int append(struct wb_segments *segments, const struct wb_batch *batch)
+{
+	uint8_t entry[WB_CONTAINER_ENTRY_BYTES];
+	struct iovec pieces[2] = {{entry, sizeof(entry)}, {(void *)(uintptr_t)batch->data, batch->size}};
+	off_t end;
+	int r;
+
+	if (!is_same_worker(segments, batch)) {
+		wb_segments_close(segments);
+		segments->segment = 0;
+	}
+	if (segments->fd >= 0 && is_full(segments, batch))
+		wb_segments_close(segments);
+	if (segments->fd < 0) {
+		r = begin(segments, batch);
+		if (r < 0)
+			return r;
+	}
+	wb_container_entry(entry, WB_MESSAGE_BATCH, NULL, 0, batch->data, batch->size);
+	r = write_all(segments->fd, pieces, 2);
+	if (r == 0) {
+		segments->offset += sizeof(entry) + batch->size;
+		return 0;
+	}
+	/* Take back what was written of the entry; if that fails too, give the file up for another. */
+	end = (off_t)segments->offset;
+	if (ftruncate(segments->fd, end) < 0 || lseek(segments->fd, end, SEEK_SET) < 0)
+		wb_segments_close(segments);
+	return r;
+}
+
+int wb_segments_append(struct wb_segments *segments, const struct wb_batch *batch)
+{
+	int r;
+
+	r = append(segments, batch);
+	if (r == -EFBIG && segments->fd >= 0 && segments->offset > WB_CONTAINER_HEADER_BYTES) {
+		/* The file system or the process's limit allows no longer file; another may still be begun. */
+		wb_segments_close(segments);
+		r = append(segments, batch);
+	}
+	return r;
+}

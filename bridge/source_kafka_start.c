@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "log.h"
+#include "source_kafka_internal.h"
+
+/* One request to the broker waits no longer, so that signals are heard. */
+#define REQUEST_MS 1000
+/* Before asking again for what is not there yet. */
+#define RETRY_MS 200
+
+int64_t wb_kafka_now_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+void wb_kafka_note_error(struct wb_source *source, const char *reason)
+{
+	snprintf(source->reason, sizeof(source->reason), "%s", reason);
+	source->waiting_code = -ETIMEDOUT;
+	if (source->waiting_since_ms == 0)
+		source->waiting_since_ms = wb_kafka_now_ms();
+}
+
+void wb_kafka_note_progress(struct wb_source *source)
+{
+	if (source->told_waiting)
+		wb_log(WB_LOG_INFO, "%s: reading again", source->url);
+	source->told_waiting = false;
+	source->waiting_since_ms = 0;
+	source->reason[0] = '\0';
+}
+
+/* Nothing came. 0: go on waiting; otherwise the wait was too long. */
+int wb_kafka_check_wait(struct wb_source *source, struct wb_error *ret_error)
+{
+	const char *reason = source->reason[0] ? source->reason : "no answer";
+
+	if (source->waiting_since_ms == 0 || wb_kafka_now_ms() - source->waiting_since_ms < (int64_t)source->wait_ms)
+		return 0;
+	if (source->follow) {
+		if (!source->told_waiting)
+			wb_log(WB_LOG_WARNING, "%s: no messages from topic %s at %s: %s; waiting", source->url,
+				source->topic_name, source->brokers, reason);
+		source->told_waiting = true;
+		return 0;
+	}
+	if (source->waiting_code == -ENOENT)
+		return wb_fail(ret_error, -ENOENT, "%s: there is no topic %s at %s (%s)", source->url,
+			source->topic_name, source->brokers, reason);
+	return wb_fail(ret_error, -ETIMEDOUT, "%s: cannot read topic %s at %s within %g s: %s", source->url,
+		source->topic_name, source->brokers, source->wait_ms / 1000.0, reason);
+}
+
+/* How long a request may take now. */
+static int request_ms(const struct wb_source *source)
+{
+	int64_t left = source->waiting_since_ms + source->wait_ms - wb_kafka_now_ms();
+
+	if (source->follow || left > REQUEST_MS)
+		return REQUEST_MS;
+	return left > 1 ? (int)left : 1;
+}
+
+/* A request failed, in a way that may pass: 0. Otherwise an error. */
+static int retry_later(struct wb_source *source, rd_kafka_resp_err_t code, int timeout_ms, struct wb_error *ret_error)
+{
+	const char *text = rd_kafka_err2str(code);
+
+	if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+		return wb_fail(ret_error, -EACCES, "%s: topic %s at %s: %s", source->url, source->topic_name,
+			source->brokers, text);
+	/* The errors of connections say more than that a request had none. */
+	rd_kafka_poll(source->client, timeout_ms < 0 || timeout_ms > RETRY_MS ? RETRY_MS : timeout_ms);
+	if (code != RD_KAFKA_RESP_ERR__TRANSPORT && code != RD_KAFKA_RESP_ERR__TIMED_OUT)
+		snprintf(source->reason, sizeof(source->reason), "%s", text);
+	source->waiting_code = code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ? -ENOENT : -ETIMEDOUT;
+	return wb_kafka_check_wait(source, ret_error);
+}
+
+static rd_kafka_resp_err_t find_partitions(struct wb_source *source)
+{
+	const struct rd_kafka_metadata *metadata;
+	const struct rd_kafka_metadata_topic *topic;
+	rd_kafka_resp_err_t code;
+
+	code = rd_kafka_metadata(source->client, 0, source->topic, &metadata, request_ms(source));
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return code;
+	topic = metadata->topic_cnt == 1 ? &metadata->topics[0] : NULL;
+	if (!topic || topic->err != RD_KAFKA_RESP_ERR_NO_ERROR || topic->partition_cnt <= 0)
+		code = topic && topic->err ? topic->err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	else
+		source->partitions = calloc((size_t)topic->partition_cnt, sizeof(*source->partitions));
+	if (source->partitions)
+		source->partition_count = topic->partition_cnt;
+	source->broker_count = (unsigned int)metadata->broker_cnt;
+	rd_kafka_metadata_destroy(metadata);
+	return code;
+}
+
+static rd_kafka_resp_err_t find_ends(struct wb_source *source)
+{
+	for (int32_t i = 0; i < source->partition_count; i++) {
+		struct wb_kafka_partition *partition = &source->partitions[i];
+		rd_kafka_resp_err_t code;
+		int64_t low, high;
+
+		if (partition->is_known)
+			continue;
+		code = rd_kafka_query_watermark_offsets(
+			source->client, source->topic_name, i, &low, &high, request_ms(source));
+		if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+			return code;
+		partition->position = source->offset == KAFKA_OFFSET_END ? high : low;
+		partition->end = high;
+		partition->is_known = true;
+	}
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+int wb_kafka_start_partition(struct wb_source *source, int32_t id, struct wb_error *ret_error)
+{
+	struct wb_kafka_partition *partition = &source->partitions[id];
+
+	if (!source->follow && partition->position >= partition->end)
+		return 0;
+	if (rd_kafka_consume_start_queue(source->topic, id, partition->position, source->queue) < 0)
+		return wb_fail(ret_error, -EIO, "%s: %s[%" PRId32 "]: %s", source->url, source->topic_name, id,
+			rd_kafka_err2str(rd_kafka_last_error()));
+	partition->active = true;
+	source->active_count++;
+	return 0;
+}
+
+void wb_kafka_stop_partition(struct wb_source *source, int32_t id)
+{
+	if (!source->partitions[id].active)
+		return;
+	rd_kafka_consume_stop(source->topic, id);
+	source->partitions[id].active = false;
+	source->active_count--;
+}
+
+/* 1: all partitions are being read. 0: call again. */
+int wb_kafka_start(struct wb_source *source, int timeout_ms, struct wb_error *ret_error)
+{
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	int r;
+
+	if (source->partition_count == 0)
+		code = find_partitions(source);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && source->partition_count == 0)
+		return wb_fail(ret_error, -ENOMEM, "%s: out of memory", source->url);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = find_ends(source);
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return retry_later(source, code, timeout_ms, ret_error);
+	for (int32_t i = 0; i < source->partition_count; i++) {
+		r = wb_kafka_start_partition(source, i, ret_error);
+		if (r < 0)
+			return r;
+	}
+	wb_kafka_note_progress(source);
+	source->started = true;
+	return 1;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "source_setup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "option.h"
+#include "registry.h"
+#include "secret.h"
+
+/* A bus's own library may quote in its messages what must not be shown. */
+static void redact(const struct wb_source_setup *setup, struct wb_error *error)
+{
+	for (size_t i = 0; i < setup->property_count; i++)
+		if (wb_secret_name(setup->properties[i].key))
+			wb_secret_redact(error->message, sizeof(error->message), setup->properties[i].value);
+	for (size_t i = 0; i < setup->url.query_count; i++)
+		if (wb_secret_name(setup->url.query[i].key))
+			wb_secret_redact(error->message, sizeof(error->message), setup->url.query[i].value);
+}
+
+/* Hand on what went wrong, with the URL in front unless the message has it. */
+static int fail(const struct wb_source_setup *setup, int code, struct wb_error *error, struct wb_error *ret_error)
+{
+	if (!error->message[0])
+		wb_fail(error, code, "%s", strerror(-code));
+	redact(setup, error);
+	if (strstr(error->message, setup->url.text))
+		return wb_fail(ret_error, code, "%s", error->message);
+	return wb_fail(ret_error, code, "%.200s: %s", setup->url.text, error->message);
+}
+
+static int fill_options(struct wb_source_setup *setup, struct wb_error *ret_error)
+{
+	static const struct wb_option_row no_rows[] = {{.key = NULL}};
+	const struct wb_option_row *rows = setup->ops->rows ? setup->ops->rows : no_rows;
+	int r;
+
+	/* One byte at least, as calloc() of nothing may give NULL. */
+	setup->options = calloc(1, setup->ops->options_size ? setup->ops->options_size : 1);
+	r = setup->options ? wb_options_init(rows, setup->options) : -ENOMEM;
+	if (r < 0) {
+		/* Without its defaults there is nothing in it that could be freed. */
+		free(setup->options);
+		setup->options = NULL;
+		return r;
+	}
+	r = wb_url_options(&setup->url, rows, setup->options, &setup->properties, &setup->property_count, ret_error);
+	if (r < 0)
+		return r;
+	if (setup->property_count && !setup->ops->takes_properties)
+		return wb_fail(ret_error, -EINVAL, "unknown option 'properties.%.80s': %s takes no properties",
+			setup->properties[0].key, setup->ops->name);
+	return 0;
+}
+
+int wb_source_setup_init(const char *url, struct wb_source_setup *ret_setup, struct wb_error *ret_error)
+{
+	struct wb_error error = {""};
+	int r;
+
+	*ret_setup = (struct wb_source_setup){0};
+	r = wb_url_parse(url, &ret_setup->url, ret_error);
+	if (r < 0)
+		return r;
+	ret_setup->ops = wb_source_find(&ret_setup->url, ret_error);
+	r = ret_setup->ops ? fill_options(ret_setup, &error) : -EINVAL;
+	if (r < 0) {
+		if (ret_setup->ops)
+			fail(ret_setup, r, &error, ret_error);
+		wb_source_setup_fini(ret_setup);
+	}
+	return r;
+}
+
+void wb_source_setup_fini(struct wb_source_setup *setup)
+{
+	if (setup->ops && setup->options && setup->ops->rows)
+		wb_options_fini(setup->ops->rows, setup->options);
+	free(setup->options);
+	wb_properties_free(setup->properties, setup->property_count);
+	wb_url_fini(&setup->url);
+	*setup = (struct wb_source_setup){0};
+}
+
+int wb_source_setup_open(const struct wb_source_setup *setup, const struct wb_source_args *args,
+	struct wb_source **ret_source, struct wb_error *ret_error)
+{
+	struct wb_source_args full = *args;
+	struct wb_error error = {""};
+	int r;
+
+	full.url = setup->url.text;
+	full.scheme = setup->url.scheme;
+	full.address = setup->url.address;
+	full.options = setup->options;
+	full.properties = setup->properties;
+	full.property_count = setup->property_count;
+	r = setup->ops->open(&full, ret_source, &error);
+	return r < 0 ? fail(setup, r, &error, ret_error) : r;
+}

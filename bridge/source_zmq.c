@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Batches from ZeroMQ: SUB or PULL, two frames a message, topic and batch. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "log.h"
+#include "registry.h"
+
+#define MONITOR_ENDPOINT "inproc://monitor"
+#define HANDSHAKE_FAILED                                                                                               \
+	(ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+#define TOPIC_HEAD "wb1/"
+/* Frames of a message that are looked at; more are thrown away with it. */
+#define FRAMES 2
+
+enum zmq_bind { ZMQ_BIND_AUTO, ZMQ_BIND_YES, ZMQ_BIND_NO };
+
+struct zmq_options {
+	unsigned int bind;
+	bool insecure;
+	uint64_t rcvhwm;
+	char *topic;
+};
+
+static const struct wb_option_row zmq_rows[] = {
+	{.key = "bind",
+		.type = WB_OPTION_CHOICE,
+		.offset = offsetof(struct zmq_options, bind),
+		.default_value = "auto",
+		.choices = "auto|yes|no",
+		.help = "Bind rather than connect; auto: bind when the host is *"},
+	{.key = "insecure",
+		.type = WB_OPTION_BOOL,
+		.offset = offsetof(struct zmq_options, insecure),
+		.default_value = "no",
+		.help = "Allow an address that other hosts can reach without authentication"},
+	{.key = "rcvhwm",
+		.type = WB_OPTION_UINT,
+		.offset = offsetof(struct zmq_options, rcvhwm),
+		.default_value = "64",
+		.min = 1,
+		.max = 1000000,
+		.unit = "messages",
+		.help = "How many messages wait here for each publisher"},
+	{.key = "topic",
+		.type = WB_OPTION_STRING,
+		.offset = offsetof(struct zmq_options, topic),
+		.default_value = TOPIC_HEAD,
+		.max = 255,
+		.help = "Beginning of the topics to subscribe to, wb1/NODE/STREAM/ (zmq+sub only)"},
+	{.key = NULL},
+};
+
+struct wb_source {
+	char *url;
+	char endpoint[320];
+	bool pull, bind, ipv6;
+	bool follow;
+	unsigned int wait_ms;
+	int64_t opened_ms;
+	void *context, *socket, *monitor;
+	unsigned int peers; /* connected now */
+	bool was_connected, told_lost;
+	bool handshake_failed; /* of the connection whose end is reported next */
+	uint64_t messages;
+	zmq_msg_t frames[FRAMES]; /* of the last message, valid until the next call */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static bool is_loopback(const char *host)
+{
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (strcmp(host, "localhost") == 0)
+		return true;
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static int tcp_endpoint(struct wb_source *source, const struct wb_source_args *args, struct wb_error *ret_error)
+{
+	const struct zmq_options *options = args->options;
+	const char *name;
+	unsigned int port;
+	char host[256];
+	int r;
+
+	r = wb_url_split_host_port(args->address, host, sizeof(host), &port, ret_error);
+	if (r < 0)
+		return r;
+	source->bind = options->bind == ZMQ_BIND_YES || (options->bind == ZMQ_BIND_AUTO && strcmp(host, "*") == 0);
+	if (!source->bind && strcmp(host, "*") == 0)
+		return wb_fail(ret_error, -EINVAL, "%s: \"*\" can be bound to only: name a host, or leave out bind=no",
+			args->url);
+	if (source->bind && !options->insecure && !is_loopback(host))
+		return wb_fail(ret_error, -EINVAL,
+			"%s: any host that reaches \"%s\" could send packets here without authentication: bind to "
+			"127.0.0.1, or say insecure=true",
+			args->url, host);
+	/* libzmq resolves names when it connects, not when it binds. */
+	name = source->bind && strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+	source->ipv6 = strchr(name, ':') != NULL;
+	snprintf(
+		source->endpoint, sizeof(source->endpoint), source->ipv6 ? "tcp://[%s]:%u" : "tcp://%s:%u", name, port);
+	return 0;
+}
+
+static int make_endpoint(struct wb_source *source, const struct wb_source_args *args, struct wb_error *ret_error)
+{
+	const struct zmq_options *options = args->options;
+
+	if (args->address[0] != '/')
+		return tcp_endpoint(source, args, ret_error);
+	source->bind = options->bind == ZMQ_BIND_YES;
+	/* The length of a Unix socket's address. */
+	if (strlen(args->address) > 107)
+		return wb_fail(ret_error, -EINVAL, "%s: the path has %zu bytes; a socket's can have 107", args->url,
+			strlen(args->address));
+	snprintf(source->endpoint, sizeof(source->endpoint), "ipc://%s", args->address);
+	return 0;
+}
+
+static int set_options(struct wb_source *source, const struct wb_source_args *args)
+{
+	const struct zmq_options *options = args->options;
+	const struct {
+		int option, value;
+	} values[] = {
+		{ZMQ_RCVHWM, (int)options->rcvhwm},
+		{ZMQ_LINGER, 0},
+		{ZMQ_RECONNECT_IVL, 100},
+		{ZMQ_RECONNECT_IVL_MAX, 5000},
+		{ZMQ_HEARTBEAT_IVL, 5000},
+		{ZMQ_HEARTBEAT_TIMEOUT, 15000},
+		{ZMQ_IPV6, source->ipv6},
+	};
+	int64_t maximum = args->max_message_bytes > 0 && args->max_message_bytes < INT64_MAX
+				  ? (int64_t)args->max_message_bytes
+				  : -1;
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+		if (zmq_setsockopt(source->socket, values[i].option, &values[i].value, sizeof(int)) < 0)
+			return -errno;
+	if (zmq_setsockopt(source->socket, ZMQ_MAXMSGSIZE, &maximum, sizeof(maximum)) < 0)
+		return -errno;
+	if (!source->pull && zmq_setsockopt(source->socket, ZMQ_SUBSCRIBE, options->topic, strlen(options->topic)) < 0)
+		return -errno;
+	return 0;
+}
+
+static int open_sockets(struct wb_source *source, const struct wb_source_args *args)
+{
+	const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | HANDSHAKE_FAILED;
+	int zero = 0, r;
+
+	source->context = zmq_ctx_new();
+	if (!source->context)
+		return -errno;
+	source->socket = zmq_socket(source->context, source->pull ? ZMQ_PULL : ZMQ_SUB);
+	if (!source->socket)
+		return -errno;
+	r = set_options(source, args);
+	if (r < 0)
+		return r;
+	if (zmq_socket_monitor(source->socket, MONITOR_ENDPOINT, events) < 0)
+		return -errno;
+	source->monitor = zmq_socket(source->context, ZMQ_PAIR);
+	if (!source->monitor || zmq_setsockopt(source->monitor, ZMQ_LINGER, &zero, sizeof(zero)) < 0 ||
+		zmq_connect(source->monitor, MONITOR_ENDPOINT) < 0)
+		return -errno;
+	return 0;
+}
+
+/* libzmq removes whatever has the name before it binds to it: another process's socket, or a file. */
+static int check_path(const struct wb_source *source, const char *path, struct wb_error *ret_error)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat status;
+	bool served;
+	int fd;
+
+	if (lstat(path, &status) < 0)
+		return 0;
+	if (!S_ISSOCK(status.st_mode))
+		return wb_fail(
+			ret_error, -EEXIST, "%s: cannot bind to %s: it exists and is not a socket", source->url, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return wb_fail(ret_error, -errno, "%s: socket: %s", source->url, strerror(errno));
+	memcpy(address.sun_path, path, strlen(path));
+	served = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN;
+	close(fd);
+	if (served)
+		return wb_fail(
+			ret_error, -EADDRINUSE, "%s: cannot bind to %s: another process does", source->url, path);
+	return 0;
+}
+
+static int attach(struct wb_source *source, struct wb_error *ret_error)
+{
+	int r;
+
+	if (source->bind && strncmp(source->endpoint, "ipc://", 6) == 0) {
+		r = check_path(source, source->endpoint + 6, ret_error);
+		if (r < 0)
+			return r;
+	}
+	if (source->bind)
+		r = zmq_bind(source->socket, source->endpoint);
+	else
+		r = zmq_connect(source->socket, source->endpoint);
+	if (r == 0)
+		return 0;
+	r = -errno;
+	return wb_fail(ret_error, r, "%s: cannot %s %s: %s", source->url, source->bind ? "bind to" : "connect to",
+		source->endpoint, zmq_strerror(-r));
+}
+
+static void free_source(struct wb_source *source)
+{
+	for (int i = 0; i < FRAMES; i++)
+		zmq_msg_close(&source->frames[i]);
+	if (source->monitor)
+		zmq_close(source->monitor);
+	if (source->socket)
+		zmq_close(source->socket);
+	while (source->context && zmq_ctx_term(source->context) < 0 && errno == EINTR)
+		;
+	free(source->url);
+	free(source);
+}
+
+/* All topics begin with "wb1/": a subscription that can match none of them is a mistake. */
+static int check_topic(const struct wb_source_args *args, struct wb_error *ret_error)
+{
+	const struct zmq_options *options = args->options;
+	const char *topic = options->topic ? options->topic : "";
+	size_t length = strlen(topic) < strlen(TOPIC_HEAD) ? strlen(topic) : strlen(TOPIC_HEAD);
+
+	if (!options->topic || strncmp(topic, TOPIC_HEAD, length) != 0)
+		return wb_fail(ret_error, -EINVAL, "%s: topic \"%s\": topics have the form wb1/NODE/STREAM/", args->url,
+			topic);
+	return 0;
+}
+
+static int zmq_source_open(const struct wb_source_args *args, struct wb_source **ret_source, struct wb_error *ret_error)
+{
+	struct wb_source *source;
+	int r;
+
+	r = check_topic(args, ret_error);
+	if (r < 0)
+		return r;
+	source = calloc(1, sizeof(*source));
+	if (!source)
+		return wb_fail(ret_error, -ENOMEM, "%s: out of memory", args->url);
+	for (int i = 0; i < FRAMES; i++)
+		zmq_msg_init(&source->frames[i]);
+	source->pull = strcmp(args->scheme, "zmq+pull") == 0;
+	source->follow = args->follow;
+	source->wait_ms = args->wait_ms;
+	source->opened_ms = now_ms();
+	source->url = strdup(args->url);
+	r = source->url ? make_endpoint(source, args, ret_error) : wb_fail(ret_error, -ENOMEM, "out of memory");
+	if (r < 0)
+		goto fail;
+	r = open_sockets(source, args);
+	if (r < 0) {
+		wb_fail(ret_error, r, "%s: %s", args->url, zmq_strerror(-r));
+		goto fail;
+	}
+	r = attach(source, ret_error);
+	if (r < 0)
+		goto fail;
+	*ret_source = source;
+	return 0;
+fail:
+	free_source(source);
+	return r;
+}
+
+static void note_connected(struct wb_source *source)
+{
+	source->peers++;
+	if (source->told_lost)
+		wb_log(WB_LOG_INFO, "%s: connected again", source->url);
+	source->was_connected = true;
+	source->told_lost = false;
+}
+
+static void note_disconnected(struct wb_source *source)
+{
+	if (source->handshake_failed) {
+		/* A stranger, who was not counted when he came. */
+		source->handshake_failed = false;
+		return;
+	}
+	if (source->peers > 0)
+		source->peers--;
+	if (source->peers > 0 || !source->was_connected || source->told_lost)
+		return;
+	source->told_lost = true;
+	wb_log(WB_LOG_WARNING, "%s: the connection was lost; waiting for %s", source->url,
+		source->bind ? "publishers" : source->endpoint);
+}
+
+/* Events are two frames: number and value; endpoint. */
+static void read_monitor(struct wb_source *source)
+{
+	zmq_msg_t frame;
+	uint16_t event;
+
+	zmq_msg_init(&frame);
+	while (zmq_msg_recv(&frame, source->monitor, ZMQ_DONTWAIT) >= 0) {
+		event = 0;
+		if (zmq_msg_size(&frame) >= sizeof(event))
+			memcpy(&event, zmq_msg_data(&frame), sizeof(event));
+		while (zmq_msg_more(&frame) && zmq_msg_recv(&frame, source->monitor, ZMQ_DONTWAIT) >= 0)
+			;
+		if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+			note_connected(source);
+		else if (event == ZMQ_EVENT_DISCONNECTED)
+			note_disconnected(source);
+		else if (event & HANDSHAKE_FAILED)
+			source->handshake_failed = true;
+	}
+	zmq_msg_close(&frame);
+}
+
+/* Number of frames of the message received; the first ones are in source->frames. -EAGAIN: there is none. */
+static int receive(struct wb_source *source)
+{
+	zmq_msg_t surplus;
+	int count = 0, r;
+	bool more;
+
+	do {
+		zmq_msg_t *frame = count < FRAMES ? &source->frames[count] : &surplus;
+
+		if (frame == &surplus)
+			zmq_msg_init(&surplus);
+		r = zmq_msg_recv(frame, source->socket, ZMQ_DONTWAIT);
+		if (r < 0)
+			r = -errno;
+		more = r >= 0 && zmq_msg_more(frame);
+		if (frame == &surplus)
+			zmq_msg_close(&surplus);
+		if (r < 0)
+			return r;
+		count++;
+	} while (more);
+	return count;
+}
+
+/* The publisher's topic, fit to be shown. */
+static void describe(struct wb_source *source, char *text, size_t size)
+{
+	const char *topic = zmq_msg_data(&source->frames[0]);
+	size_t length = zmq_msg_size(&source->frames[0]), i;
+
+	for (i = 0; i < length && i + 24 < size; i++)
+		text[i] = topic[i] > 0x20 && topic[i] < 0x7f ? topic[i] : '?';
+	snprintf(text + i, size - i, "#%" PRIu64, source->messages);
+}
+
+static int take(struct wb_source *source, int frames, struct wb_message *ret_message, struct wb_error *ret_error)
+{
+	size_t head = strlen(TOPIC_HEAD);
+
+	source->messages++;
+	source->was_connected = true;
+	describe(source, ret_message->origin, sizeof(ret_message->origin));
+	if (frames != FRAMES)
+		return wb_fail(ret_error, -EBADMSG, "%s: %s: a message of %d frames, must be %d: topic and batch",
+			source->url, ret_message->origin, frames, FRAMES);
+	if (zmq_msg_size(&source->frames[0]) < head || memcmp(zmq_msg_data(&source->frames[0]), TOPIC_HEAD, head) != 0)
+		return wb_fail(ret_error, -EBADMSG, "%s: %s: the topic does not begin with %s", source->url,
+			ret_message->origin, TOPIC_HEAD);
+	ret_message->data = zmq_msg_data(&source->frames[1]);
+	ret_message->size = zmq_msg_size(&source->frames[1]);
+	ret_message->kind = WB_MESSAGE_BATCH;
+	return 1;
+}
+
+static int wait_for_events(struct wb_source *source, int timeout_ms)
+{
+	zmq_pollitem_t items[] = {
+		{.socket = source->socket, .events = ZMQ_POLLIN},
+		{.socket = source->monitor, .events = ZMQ_POLLIN},
+	};
+	int64_t left;
+
+	if (!source->was_connected && !source->follow) {
+		left = source->opened_ms + source->wait_ms - now_ms();
+		if (left < 0)
+			left = 0;
+		if (timeout_ms < 0 || left < timeout_ms)
+			timeout_ms = (int)left;
+	}
+	if (zmq_poll(items, 2, timeout_ms) < 0 && errno != EINTR)
+		return -errno;
+	if (items[1].revents & ZMQ_POLLIN)
+		read_monitor(source);
+	return 0;
+}
+
+static int zmq_source_next(
+	struct wb_source *source, int timeout_ms, struct wb_message *ret_message, struct wb_error *ret_error)
+{
+	int r;
+
+	r = receive(source);
+	if (r == -EAGAIN) {
+		r = wait_for_events(source, timeout_ms);
+		if (r == 0)
+			r = receive(source);
+	}
+	if (r > 0)
+		return take(source, r, ret_message, ret_error);
+	if (r != -EAGAIN && r != -EINTR)
+		return wb_fail(ret_error, r, "%s: %s", source->url, zmq_strerror(-r));
+	if (source->was_connected || source->follow || now_ms() < source->opened_ms + source->wait_ms)
+		return 0;
+	return wb_fail(ret_error, -ETIMEDOUT, "%s: no publisher at %s within %g s", source->url, source->endpoint,
+		source->wait_ms / 1000.0);
+}
+
+static void zmq_source_close(struct wb_source *source)
+{
+	if (source)
+		free_source(source);
+}
+
+static const char *const zmq_schemes[] = {"zmq+sub", "zmq+pull", NULL};
+
+const struct wb_source_ops wb_source_zmq = {
+	.name = "zmq",
+	.schemes = zmq_schemes,
+	.rows = zmq_rows,
+	.options_size = sizeof(struct zmq_options),
+	.finite = false,
+	.open = zmq_source_open,
+	.next = zmq_source_next,
+	.close = zmq_source_close,
+};

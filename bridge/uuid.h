@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Version 7 UUIDs: time-ordered identifiers (RFC 9562 section 5.7). */
+#ifndef WB_UUID_H
+#define WB_UUID_H
+
+#include <stdint.h>
+
+/* Make a UUIDv7 of the present time. Errors: -errno of getrandom(2) or clock_gettime(2). */
+int wb_uuid7(uint8_t ret_uuid[16]);
+
+#endif

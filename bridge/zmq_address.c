@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Addresses of the ZeroMQ transport: host:port, [v6]:port, or the path of a Unix socket. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "log.h"
+#include "url.h"
+#include "zmq_internal.h"
+
+static bool is_loopback(const char *host)
+{
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (strcmp(host, "localhost") == 0)
+		return true;
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static int path_address(
+	const struct wb_transport_args *args, struct wb_zmq_address *address, struct wb_error *ret_error)
+{
+	const size_t limit = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+	const size_t length = strlen(args->address);
+
+	if (length > limit)
+		return wb_fail(ret_error, -EINVAL, "%s: the path '%s' has %zu bytes: a Unix socket's has at most %zu",
+			args->url, args->address, length, limit);
+	if (args->address[length - 1] == '/')
+		return wb_fail(
+			ret_error, -EINVAL, "%s: '%s' is a directory: name the socket in it", args->url, args->address);
+	snprintf(address->endpoint, sizeof(address->endpoint), "ipc://%s", args->address);
+	address->path = address->endpoint + strlen("ipc://");
+	return 0;
+}
+
+static int tcp_address(const struct wb_transport_args *args, struct wb_zmq_address *address, struct wb_error *ret_error)
+{
+	const struct wb_zmq_options *options = args->options;
+	const char *name;
+	unsigned int port;
+	char host[256];
+	int r;
+
+	r = wb_url_split_host_port(args->address, host, sizeof(host), &port, ret_error);
+	if (r < 0)
+		return r;
+	if (port == 0)
+		return wb_fail(ret_error, -EINVAL, "%s: port 0 in '%s': give a port from 1 to 65535", args->url,
+			args->address);
+	if (strcmp(host, "*") == 0 && !address->bind)
+		return wb_fail(ret_error, -EINVAL,
+			"%s: '*' in '%s' is an address to bind to: leave out bind=no, or name the"
+			" host to connect to",
+			args->url, args->address);
+	if (address->bind && !is_loopback(host) && !options->insecure)
+		return wb_fail(ret_error, -EINVAL,
+			"%s: binding to '%s' lets every host that reaches it read the packets,"
+			" without authentication or encryption: use 127.0.0.1, or say"
+			" insecure=true",
+			args->url, args->address);
+	/* libzmq resolves names when it connects, and takes addresses only when it binds. */
+	name = address->bind && strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+	address->ipv6 = strchr(name, ':') != NULL;
+	snprintf(address->endpoint, sizeof(address->endpoint), address->ipv6 ? "tcp://[%s]:%u" : "tcp://%s:%u", name,
+		port);
+	return 0;
+}
+
+int wb_zmq_address(const struct wb_transport_args *args, struct wb_zmq_address *ret_address, struct wb_error *ret_error)
+{
+	const struct wb_zmq_options *options = args->options;
+
+	memset(ret_address, 0, sizeof(*ret_address));
+	ret_address->bind = options->bind != WB_ZMQ_BIND_NO;
+	if (args->address[0] == '/')
+		return path_address(args, ret_address, ret_error);
+	return tcp_address(args, ret_address, ret_error);
+}

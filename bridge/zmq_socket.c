@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Makes the socket of the ZeroMQ transport. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "zmq_internal.h"
+
+#define MONITOR_ENDPOINT "inproc://monitor"
+
+/*
+ * What a peer may send: subscriptions and commands of the protocol, which are short. More is garbage, and libzmq closes
+ * the connection before it allocates the memory.
+ */
+#define PEER_MESSAGE_BYTES 4096
+
+static int set_int(void *socket, int option, int value)
+{
+	return zmq_setsockopt(socket, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+static int set_options(struct wb_transport *transport)
+{
+	const struct {
+		int option, value;
+	} values[] = {
+		{ZMQ_SNDHWM, (int)transport->options.sndhwm},
+		{ZMQ_LINGER, (int)transport->options.linger_ms},
+		{ZMQ_HEARTBEAT_IVL, 5000},
+		{ZMQ_HEARTBEAT_TIMEOUT, 15000},
+		{ZMQ_RECONNECT_IVL, 100},
+		{ZMQ_RECONNECT_IVL_MAX, 5000},
+		{ZMQ_IPV6, transport->address.ipv6},
+		/* Nothing is queued for a peer that is not there: it stays ours, and can be counted. */
+		{ZMQ_IMMEDIATE, 1},
+		/* A full subscriber is reported before its message is dropped, see zmq_send.c. Only PUB knows the
+		   option. */
+		{transport->pub ? ZMQ_XPUB_NODROP : ZMQ_IMMEDIATE, 1},
+	};
+	const int64_t maximum = PEER_MESSAGE_BYTES;
+	size_t i;
+	int r;
+
+	for (i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		r = set_int(transport->socket, values[i].option, values[i].value);
+		if (r < 0)
+			return r;
+	}
+	return zmq_setsockopt(transport->socket, ZMQ_MAXMSGSIZE, &maximum, sizeof(maximum)) < 0 ? -errno : 0;
+}
+
+/* Whether somebody accepts connections at a Unix socket. */
+static bool is_served(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	bool served;
+	int fd;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	served = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN;
+	close(fd);
+	return served;
+}
+
+/* libzmq removes whatever has the name before it binds to it: another process's socket, or a file. */
+static int check_path(const struct wb_transport *transport, struct wb_error *ret_error)
+{
+	const char *path = transport->address.path;
+	struct stat status;
+
+	if (lstat(path, &status) < 0)
+		return 0;
+	if (!S_ISSOCK(status.st_mode))
+		return wb_fail(
+			ret_error, -EEXIST, "cannot bind to '%s': there is something there that is not a socket", path);
+	if (is_served(path))
+		return wb_fail(ret_error, -EADDRINUSE, "cannot bind to '%s': another process serves this socket", path);
+	return 0;
+}
+
+static int bind_socket(struct wb_transport *transport, struct wb_error *ret_error)
+{
+	const char *endpoint = transport->address.endpoint;
+	mode_t mask = 0;
+	int r = 0;
+
+	if (transport->address.path) {
+		r = check_path(transport, ret_error);
+		if (r < 0)
+			return r;
+		/* Mode 0660 from the first moment; a chmod() afterwards would leave a gap. */
+		mask = umask(0117);
+	}
+	if (zmq_bind(transport->socket, endpoint) < 0)
+		r = -errno;
+	if (transport->address.path)
+		umask(mask);
+	transport->bound = r == 0;
+	if (r < 0)
+		return wb_fail(ret_error, r, "cannot bind to '%s': %s", endpoint, zmq_strerror(-r));
+	return 0;
+}
+
+static int attach(struct wb_transport *transport, struct wb_error *ret_error)
+{
+	int r;
+
+	if (transport->address.bind)
+		return bind_socket(transport, ret_error);
+	if (zmq_connect(transport->socket, transport->address.endpoint) < 0) {
+		r = -errno;
+		return wb_fail(
+			ret_error, r, "cannot connect to '%s': %s", transport->address.endpoint, zmq_strerror(-r));
+	}
+	return 0;
+}
+
+static int open_monitor(struct wb_transport *transport)
+{
+	const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+			   ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+			   ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+
+	if (zmq_socket_monitor(transport->socket, MONITOR_ENDPOINT, events) < 0)
+		return -errno;
+	transport->monitor = zmq_socket(transport->zmq, ZMQ_PAIR);
+	if (!transport->monitor || zmq_connect(transport->monitor, MONITOR_ENDPOINT) < 0)
+		return -errno;
+	return 0;
+}
+
+int wb_zmq_socket_open(struct wb_transport *transport, struct wb_error *ret_error)
+{
+	int r;
+
+	/*
+	 * PUB rather than XPUB: what peers send up is dropped by libzmq and need not be read. Subscribers are counted
+	 * by the monitor; XPUB would only tell of topics that nobody had subscribed to before.
+	 */
+	transport->socket = zmq_socket(transport->zmq, transport->pub ? ZMQ_PUB : ZMQ_PUSH);
+	if (!transport->socket) {
+		r = -errno;
+		return wb_fail(ret_error, r, "cannot make a ZeroMQ socket: %s", zmq_strerror(-r));
+	}
+	r = set_options(transport);
+	if (r == 0)
+		r = open_monitor(transport);
+	if (r < 0)
+		wb_fail(ret_error, r, "cannot set up a ZeroMQ socket: %s", zmq_strerror(-r));
+	else
+		r = attach(transport, ret_error);
+	if (r < 0)
+		wb_zmq_socket_close(transport);
+	return r;
+}
+
+void wb_zmq_socket_close(struct wb_transport *transport)
+{
+	/* The monitor ends first: libzmq's own thread waits for ever to report to a reader that has gone. */
+	zmq_socket_monitor(transport->socket, NULL, 0);
+	if (transport->monitor)
+		zmq_close(transport->monitor);
+	/* libzmq leaves it behind. While it is served nobody else takes the name. */
+	if (transport->bound && transport->address.path)
+		unlink(transport->address.path);
+	zmq_close(transport->socket);
+	transport->monitor = NULL;
+	transport->socket = NULL;
+}

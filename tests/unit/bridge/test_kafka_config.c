@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a Kafka producer is configured with, what is refused and in which words; and a transport without a broker. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kafka_config.h"
+#include "log.h"
+#include "option.h"
+#include "registry.h"
+
+/*
+ * librdkafka's threads come from thrd_create(), which ThreadSanitizer does not know: whatever it intercepts crashes on
+ * them. So no client is started under it.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define CLIENT_CAN_RUN false
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CLIENT_CAN_RUN false
+#endif
+#endif
+#ifndef CLIENT_CAN_RUN
+#define CLIENT_CAN_RUN true
+#endif
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Arguments with the options' defaults. */
+struct given {
+	struct wb_kafka_options options;
+	struct wb_property property;
+	struct wb_transport_args args;
+};
+
+static void give(struct given *given, const char *address)
+{
+	memset(given, 0, sizeof *given);
+	assert_int_equal(wb_options_init(wb_kafka_rows, &given->options), 0);
+	given->args = (struct wb_transport_args){
+		.url = "kafka://URL",
+		.scheme = "kafka",
+		.address = address,
+		.options = &given->options,
+		.node = "n",
+		.lanes = 1,
+		.buffers = 64,
+		.log = wb_log_transport,
+	};
+}
+
+static void give_property(struct given *given, const char *key, const char *value)
+{
+	given->property = (struct wb_property){key, value};
+	given->args.properties = &given->property;
+	given->args.property_count = 1;
+}
+
+static int make(const struct given *given, rd_kafka_conf_t **ret_conf, char **ret_topic, struct wb_error *ret_error)
+{
+	size_t max_batch_bytes;
+
+	return wb_kafka_producer_conf(&given->args, ret_conf, ret_topic, &max_batch_bytes, ret_error);
+}
+
+/* Refused in exactly these words. */
+static void assert_refused(const struct given *given, const char *message)
+{
+	struct wb_error error = {""};
+	size_t max_batch_bytes;
+
+	assert_int_equal(wb_transport_kafka.check(&given->args, &max_batch_bytes, &error), -EINVAL);
+	assert_string_equal(error.message, message);
+	/* The message is not asked for by everybody. */
+	assert_int_equal(wb_transport_kafka.check(&given->args, &max_batch_bytes, NULL), -EINVAL);
+}
+
+static void assert_property(rd_kafka_conf_t *conf, const char *key, const char *expected)
+{
+	char value[256];
+	size_t size = sizeof value;
+
+	assert_int_equal(rd_kafka_conf_get(conf, key, value, &size), RD_KAFKA_CONF_OK);
+	assert_string_equal(value, expected);
+}
+
+static void defaults_keep_the_promises(void **state)
+{
+	struct wb_error error = {""};
+	size_t max_batch_bytes = 0;
+	rd_kafka_conf_t *conf;
+	struct given given;
+	char *topic;
+
+	give(&given, "b1:9092,[::1]:9093/wire.bus_1-x");
+	assert_int_equal(wb_kafka_producer_conf(&given.args, &conf, &topic, &max_batch_bytes, &error), 0);
+	assert_string_equal(topic, "wire.bus_1-x");
+	assert_int_equal(max_batch_bytes, 1000000 - 1024);
+	assert_property(conf, "bootstrap.servers", "b1:9092,[::1]:9093");
+	assert_property(conf, "client.id", "wirebus");
+	assert_property(conf, "enable.idempotence", "true");
+	assert_property(conf, "request.required.acks", "-1");
+	assert_property(conf, "message.timeout.ms", "0");
+	assert_property(conf, "partitioner", "murmur2_random");
+	assert_property(conf, "compression.codec", "none");
+	assert_property(conf, "linger.ms", "5");
+	assert_property(conf, "message.max.bytes", "1000000");
+	assert_property(conf, "queue.buffering.max.messages", "80");
+	assert_property(conf, "queue.buffering.max.kbytes", "78160"); /* 80 batches of up to 977 KiB */
+	free(topic);
+	rd_kafka_conf_destroy(conf);
+}
+
+static void options_and_properties_arrive(void **state)
+{
+	static const char *const codecs[] = {"none", "gzip", "snappy", "lz4", "zstd"};
+
+	for (unsigned int i = 0; i < COUNT(codecs); i++) {
+		struct wb_error error = {""};
+		rd_kafka_conf_t *conf;
+		struct given given;
+		char *topic;
+
+		give(&given, "b1/t");
+		assert_int_equal(wb_option_set(&wb_kafka_rows[0], &given.options, codecs[i], &error), 0);
+		assert_int_equal(wb_option_set(&wb_kafka_rows[1], &given.options, "2s", &error), 0);
+		assert_int_equal(wb_option_set(&wb_kafka_rows[2], &given.options, "2M", &error), 0);
+		give_property(&given, "sasl.password", "hunter2");
+		assert_int_equal(make(&given, &conf, &topic, &error), 0);
+		assert_property(conf, "compression.codec", codecs[i]);
+		assert_property(conf, "linger.ms", "2000");
+		assert_property(conf, "message.max.bytes", "2097152");
+		assert_property(conf, "sasl.password", "hunter2");
+		free(topic);
+		rd_kafka_conf_destroy(conf);
+	}
+}
+
+static void wrong_addresses_are_refused(void **state)
+{
+	static const char *const addresses[] = {"", "b1:9092", "b1:9092/", "/topic", "/"};
+
+	for (size_t i = 0; i < COUNT(addresses); i++) {
+		struct given given;
+
+		give(&given, addresses[i]);
+		assert_refused(&given, "'kafka://URL': must be kafka://HOST:PORT[,HOST:PORT]/TOPIC");
+	}
+}
+
+static void wrong_topics_are_refused(void **state)
+{
+	static const char *const topics[] = {".", "..", "a/b", "a b", "t\xc3\xb6pic", "a,b", "a\n", "x?"};
+	struct wb_error error = {""};
+	rd_kafka_conf_t *conf;
+	struct given given;
+	char address[300] = "b1:9092/";
+	char message[400];
+	char *topic;
+
+	for (size_t i = 0; i < COUNT(topics); i++) {
+		snprintf(address, sizeof address, "b1:9092/%s", topics[i]);
+		give(&given, address);
+		/* A message is one line, whatever it quotes. */
+		snprintf(message, sizeof message,
+			"'kafka://URL': topic '%s' must be 1 to 249 letters, digits, '.', '_' or '-', and neither '.' "
+			"nor '..'",
+			strcmp(topics[i], "a\n") ? topics[i] : "a?");
+		assert_refused(&given, message);
+	}
+	/* 249 are allowed, 250 are not. */
+	memset(address + 8, 'x', 250);
+	address[8 + 249] = '\0';
+	give(&given, address);
+	assert_int_equal(make(&given, &conf, &topic, &error), 0);
+	assert_int_equal(strlen(topic), 249);
+	free(topic);
+	rd_kafka_conf_destroy(conf);
+	strcat(address, "y");
+	snprintf(message, sizeof message,
+		"'kafka://URL': topic '%s' must be 1 to 249 letters, digits, '.', '_' or '-', and neither '.' nor "
+		"'..'",
+		address + 8);
+	assert_refused(&given, message);
+}
+
+static void wrong_properties_are_refused(void **state)
+{
+	static const struct {
+		const char *key;
+		const char *value;
+		const char *message;
+	} rows[] = {
+		{"no.such.thing", "1",
+			"kafka://URL: librdkafka has no property 'no.such.thing'; see its CONFIGURATION.md"},
+		{"security.protocol", "tls",
+			"kafka://URL: property 'security.protocol': Invalid value \"tls\" for configuration property "
+			"\"security.protocol\""},
+		{"socket.timeout.ms", "soon",
+			"kafka://URL: property 'socket.timeout.ms': Invalid value for configuration property "
+			"\"socket.timeout.ms\""},
+		{"bootstrap.servers", "b2:9092",
+			"kafka://URL: property 'bootstrap.servers' is not for the user: name the brokers in the URL"},
+		{"metadata.broker.list", "b2:9092",
+			"kafka://URL: property 'metadata.broker.list' is not for the user: name the brokers in the "
+			"URL"},
+		{"message.max.bytes", "1000",
+			"kafka://URL: property 'message.max.bytes' is not for the user: use max_message_bytes"},
+		{"compression.codec", "lz4",
+			"kafka://URL: property 'compression.codec' is not for the user: use compression"},
+		{"compression.type", "lz4",
+			"kafka://URL: property 'compression.type' is not for the user: use compression"},
+		{"linger.ms", "1", "kafka://URL: property 'linger.ms' is not for the user: use linger"},
+		{"queue.buffering.max.ms", "1",
+			"kafka://URL: property 'queue.buffering.max.ms' is not for the user: use linger"},
+		{"message.copy.max.bytes", "1",
+			"kafka://URL: property 'message.copy.max.bytes' is not for the user: batches are sent by "
+			"reference"},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct given given;
+
+		give(&given, "b1:9092/t");
+		give_property(&given, rows[i].key, rows[i].value);
+		assert_refused(&given, rows[i].message);
+	}
+}
+
+/* Whatever librdkafka says about a secret, in this version or another, its text is not shown. */
+static void secrets_are_not_shown(void **state)
+{
+	static const char *const keys[] = {"ssl_key", "sasl.oauthbearer.client.secret", "ssl.key.pem",
+		"ssl.key.password", "ssl.certificate.pem", "ssl.keystore.password", "sasl.password"};
+	size_t refused = 0;
+
+	for (size_t i = 0; i < COUNT(keys); i++) {
+		struct wb_error error = {""};
+		rd_kafka_conf_t *conf;
+		struct given given;
+		char message[200];
+		char *topic;
+
+		give(&given, "b1:9092/t");
+		give_property(&given, keys[i], "hunter2");
+		if (make(&given, &conf, &topic, &error) == 0) {
+			free(topic);
+			rd_kafka_conf_destroy(conf);
+			continue;
+		}
+		refused++;
+		assert_null(strstr(error.message, "hunter2"));
+		if (strcmp(keys[i], "sasl.oauthbearer.client.secret") == 0) {
+			snprintf(message, sizeof message, "kafka://URL: property '%s': the value is not allowed",
+				keys[i]);
+			assert_string_equal(error.message, message);
+		}
+	}
+	assert_true(refused > 0);
+}
+
+/* At the ends of their ranges, too, the options make a configuration that the client starts with. */
+static void the_client_takes_the_limits(void **state)
+{
+	static const struct {
+		const char *linger;
+		const char *max_message_bytes;
+		unsigned int buffers;
+		size_t max_batch_bytes;
+		const char *kbytes;
+	} rows[] = {
+		{"0", "2048", 1, 1024, "51"},
+		{"900000", "1000000000", 100000, 1000000000 - 1024, "2147483647"},
+	};
+
+	if (!CLIENT_CAN_RUN)
+		skip();
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct wb_error error = {""};
+		size_t max_batch_bytes;
+		rd_kafka_conf_t *conf;
+		rd_kafka_t *client;
+		struct given given;
+		char reason[256] = "";
+		char *topic;
+
+		give(&given, "127.0.0.1:1/t");
+		assert_int_equal(wb_option_set(&wb_kafka_rows[1], &given.options, rows[i].linger, &error), 0);
+		assert_int_equal(
+			wb_option_set(&wb_kafka_rows[2], &given.options, rows[i].max_message_bytes, &error), 0);
+		given.args.buffers = rows[i].buffers;
+		assert_int_equal(wb_kafka_producer_conf(&given.args, &conf, &topic, &max_batch_bytes, &error), 0);
+		assert_int_equal(max_batch_bytes, rows[i].max_batch_bytes);
+		assert_property(conf, "queue.buffering.max.kbytes", rows[i].kbytes);
+		rd_kafka_conf_set_log_cb(conf, NULL);
+		client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
+		assert_string_equal(reason, "");
+		assert_non_null(client);
+		rd_kafka_destroy(client);
+		free(topic);
+	}
+}
+
+static void values_beyond_the_limits_are_refused(void **state)
+{
+	static const struct {
+		unsigned int row;
+		const char *value;
+	} rows[] = {{0, "brotli"}, {1, "900001"}, {1, "-1"}, {2, "2047"}, {2, "1000000001"}, {3, "0"}, {3, "65"}};
+	struct given given;
+
+	give(&given, "b1/t");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct wb_error error = {""};
+
+		assert_int_equal(
+			wb_option_set(&wb_kafka_rows[rows[i].row], &given.options, rows[i].value, &error), -EINVAL);
+		assert_non_null(strstr(error.message, rows[i].value));
+	}
+}
+
+static const uint8_t session[16] = {0x01, 0x90, 0xab, 0xff, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0x0b};
+
+static void headers_tell_what_a_record_is(void **state)
+{
+	static const char *const rows[][2] = {
+		{"content-type", "application/x-protobuf; message=wirebus.v1.PacketBatch"},
+		{"wb-session", "0190abff000102030405060708090a0b"},
+		{"wb-worker", "4294967295"},
+		{"wb-stream", "7"},
+		{"wb-batch-seq", "18446744073709551615"},
+		{"wb-first-packet-seq", "1"},
+		{"wb-packets", "0"},
+		{"wb-flags", "2"},
+	};
+	const struct wb_batch batch = {.session_id = session,
+		.worker_id = UINT32_MAX,
+		.stream_id = 7,
+		.batch_seq = UINT64_MAX,
+		.first_packet_seq = 1,
+		.flags = 2};
+	rd_kafka_headers_t *headers = wb_kafka_headers(&batch);
+
+	assert_int_equal(rd_kafka_header_cnt(headers), COUNT(rows));
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const char *name;
+		const void *value;
+		size_t size;
+
+		assert_int_equal(rd_kafka_header_get_all(headers, i, &name, &value, &size), 0);
+		assert_string_equal(name, rows[i][0]);
+		assert_int_equal(size, strlen(rows[i][1]));
+		assert_memory_equal(value, rows[i][1], size);
+	}
+	rd_kafka_headers_destroy(headers);
+}
+
+static atomic_uint given_up;
+static atomic_uint otherwise;
+
+static void on_settle(struct wb_batch *batch, enum wb_result result, enum wb_cause cause)
+{
+	if (result == WB_RESULT_FAILED && cause == WB_CAUSE_SHUTDOWN)
+		atomic_fetch_add(&given_up, 1);
+	else
+		atomic_fetch_add(&otherwise, 1);
+}
+
+static void no_log(void *context, int level, const char *format, ...)
+{
+}
+
+static unsigned int none_free(void *context)
+{
+	return 0;
+}
+
+/* Nobody listens on the port: batches are kept, and close() settles each once. */
+static void without_a_broker_batches_are_kept_until_the_close(void **state)
+{
+	static const uint8_t data[1000000];
+	const struct wb_route route = {.key = "k", .key_size = 1, .partition = -1};
+	struct wb_transport *transport;
+	struct wb_transport_stats stats;
+	struct wb_batch batches[4];
+	struct wb_error error = {""};
+	struct wb_lane *lane;
+	struct given given;
+
+	if (!CLIENT_CAN_RUN)
+		skip();
+	give(&given, "127.0.0.1:1/t");
+	given.args.buffers = 4;
+	given.args.log = no_log;
+	assert_int_equal(wb_transport_kafka.open(&given.args, &transport, &error), 0);
+	assert_int_equal(wb_transport_kafka.lane(transport, none_free, NULL, 4, &lane), 0);
+	for (size_t i = 0; i < COUNT(batches); i++) {
+		batches[i] = (struct wb_batch){.data = data,
+			.size = i < 3 ? 1000000 - 1024 : 1000000 - 1023,
+			.packets = 1,
+			.session_id = session,
+			.max_time_ms = 1700000000000,
+			.settle = on_settle};
+		assert_int_equal(wb_transport_kafka.publish(lane, &batches[i], &route), i < 3 ? 0 : -EMSGSIZE);
+	}
+	assert_int_equal(wb_transport_kafka.flush(transport, 100), -ETIMEDOUT);
+	wb_transport_kafka.stats(transport, &stats);
+	assert_false(stats.connected);
+	assert_false(stats.failed);
+	assert_int_equal(stats.published, 3);
+	assert_int_equal(stats.settled, 0);
+	assert_int_equal(atomic_load(&given_up) + atomic_load(&otherwise), 0);
+	wb_transport_kafka.close(transport);
+	assert_int_equal(atomic_load(&given_up), 3);
+	assert_int_equal(atomic_load(&otherwise), 0);
+	wb_transport_kafka.close(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_keep_the_promises),
+		cmocka_unit_test(options_and_properties_arrive),
+		cmocka_unit_test(wrong_addresses_are_refused),
+		cmocka_unit_test(wrong_topics_are_refused),
+		cmocka_unit_test(wrong_properties_are_refused),
+		cmocka_unit_test(secrets_are_not_shown),
+		cmocka_unit_test(the_client_takes_the_limits),
+		cmocka_unit_test(values_beyond_the_limits_are_refused),
+		cmocka_unit_test(headers_tell_what_a_record_is),
+		cmocka_unit_test(without_a_broker_batches_are_kept_until_the_close),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
