@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "secret.h"
 
 /*
  * What a record needs beside its value: key, headers and framing, of the record and of its batch. The client compares
@@ -46,8 +47,10 @@ static int set(rd_kafka_conf_t *conf, const char *key, const char *value, const 
 		return wb_fail(
 			ret_error, -EINVAL, "%s: librdkafka has no property '%s'; see its CONFIGURATION.md", url, key);
 	default:
-		if (strstr(key, "password") || strstr(key, "secret") || strstr(key, "pem") || strstr(key, ".key"))
-			return wb_fail(ret_error, -EINVAL, "%s: property '%s': the value is not allowed", url, key);
+		/* librdkafka's reason quotes the value. */
+		if (wb_secret_name(key))
+			return wb_fail(ret_error, -EINVAL,
+				"%s: property '%s': librdkafka does not accept it with this value", url, key);
 		return wb_fail(ret_error, -EINVAL, "%s: property '%s': %s", url, key, reason);
 	}
 }
@@ -116,7 +119,7 @@ static int set_all(
 {
 	const struct wb_kafka_options *o = args->options;
 	/* The queue holds every batch that the pools have, so that it is the pools that bound the memory. */
-	uint64_t batches = args->buffers + 16u;
+	uint64_t batches = (uint64_t)args->buffers + 16;
 	uint64_t kib = batches * (o->max_message_bytes / 1024 + 1);
 	int r = set(conf, "bootstrap.servers", brokers, args->url, ret_error);
 

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* Make a UUIDv7 of the present time. Errors: -errno of getrandom(2) or clock_gettime(2). */
+/* Make a UUIDv7 of the present time. Errors: -EIO when the kernel gives no random bytes; -errno of clock_gettime(2). */
 int wb_uuid7(uint8_t ret_uuid[16]);
 
 #endif

@@ -114,7 +114,8 @@ static int until_due_ms(const struct wb_worker *worker, uint64_t now_ns)
 	return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns + 999999u) / 1000000u);
 }
 
-static void publish_due(struct wb_worker *worker)
+/* quiet: the ring was found empty, so that nothing older than the heartbeat's watermark can be in it. */
+static void publish_due(struct wb_worker *worker, bool quiet)
 {
 	struct wb_stream *stream = &worker->stream;
 	uint64_t now_ns = wb_monotonic_ns();
@@ -122,7 +123,7 @@ static void publish_due(struct wb_worker *worker)
 	if (stream->open) {
 		if (now_ns - stream->opened_ns >= worker->config->batch_age_ms * 1000000u)
 			wb_worker_seal(worker, 0);
-	} else if (now_ns - stream->published_ns >= worker->config->heartbeat_ms * 1000000u) {
+	} else if (quiet && now_ns - stream->published_ns >= worker->config->heartbeat_ms * 1000000u) {
 		wb_worker_publish_empty(worker, WBPROTO_BATCH_HEARTBEAT);
 		/* Without room for it the next one is due a whole period later, not at once. */
 		stream->published_ns = now_ns;
@@ -165,7 +166,7 @@ static void capture(struct wb_worker *worker)
 		} else if (r < 0 && !ring_error(worker, r)) {
 			return;
 		}
-		publish_due(worker);
+		publish_due(worker, r == 0);
 		if (worker->transport_failed) {
 			atomic_store(&worker->exit_code, -ESHUTDOWN);
 			return;
@@ -179,10 +180,10 @@ static void drain(struct wb_worker *worker)
 	uint64_t quiet_ms = 2 * worker->config->retire_ms;
 	uint64_t last_ns = wb_monotonic_ns();
 	struct tpacket_lease lease;
+	/* Should the kernel refuse to stop, a ringful is all that is waited for. */
+	uint64_t leases = tpacket_stop(worker->ring) < 0 ? worker->config->block_count : UINT64_MAX;
 
-	if (tpacket_stop(worker->ring) < 0)
-		return;
-	while (wb_monotonic_ns() - last_ns < quiet_ms * 1000000u) {
+	while (leases && wb_monotonic_ns() - last_ns < quiet_ms * 1000000u) {
 		int r = tpacket_acquire(worker->ring, (int)worker->config->retire_ms, &lease);
 
 		if (r < 0 && r != -ENETDOWN)
@@ -191,6 +192,7 @@ static void drain(struct wb_worker *worker)
 			continue;
 		walk(worker, &lease);
 		tpacket_release(&lease);
+		leases--;
 		last_ns = wb_monotonic_ns();
 	}
 	wb_worker_read_kernel(worker);
@@ -250,6 +252,8 @@ static void *worker_main(void *context)
 	wb_worker_seal(worker, 0);
 	settle(worker);
 	end_stream(worker);
+	if (worker->transport_failed && !atomic_load(&worker->exit_code))
+		atomic_store(&worker->exit_code, -ESHUTDOWN);
 	atomic_store_explicit(&worker->ended, true, memory_order_release);
 	return NULL;
 }

@@ -267,6 +267,9 @@ int tpacket_stop(struct tpacket *ring)
 {
 	pthread_mutex_lock(&ring->lock);
 	ring->stopped = true;
+	ring->counters.seen += ring->lost_at_stop;
+	ring->counters.dropped += ring->lost_at_stop;
+	ring->lost_at_stop = 0;
 	pthread_cond_broadcast(&ring->changed);
 	pthread_mutex_unlock(&ring->lock);
 	return 0;

@@ -28,8 +28,9 @@ struct tpacket {
 	bool leased;
 	bool woken;
 	bool stopped;
-	bool late;    /* set it before the start: nothing can be read before tpacket_stop() */
-	bool misused; /* a second lease, a release of nothing, a push after the stop */
+	uint64_t lost_at_stop; /* dropped by the kernel just before tpacket_stop(); set it before the start */
+	bool late;	       /* set it before the start: nothing can be read before tpacket_stop() */
+	bool misused;	       /* a second lease, a release of nothing, a push after the stop */
 };
 
 void fake_ring_init(struct tpacket *ring);
