@@ -147,7 +147,10 @@ static inline uint64_t fields_after_data(const struct wbproto_packet *p, uint32_
 
 static inline void prefetch_behind(const void *data)
 {
-	__builtin_prefetch((const void *)((uintptr_t)data + PREFETCH_BYTES));
+	/* As a number: the address may lie outside of the object that data points into. */
+	uintptr_t ahead = (uintptr_t)data + PREFETCH_BYTES;
+
+	__builtin_prefetch((const void *)ahead); /* NOLINT(performance-no-int-to-ptr) */
 }
 
 int wbp_direct_append(struct wbproto_encoder *encoder, const struct wbproto_packet *packet)

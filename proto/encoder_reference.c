@@ -66,7 +66,7 @@ static int reserve_packet(struct wbp_reference *reference, size_t used)
 	if (!packets)
 		return -ENOMEM;
 	reference->packets = packets;
-	pointers = reallocarray(reference->pointers, count, sizeof(*pointers));
+	pointers = reallocarray(reference->pointers, count, sizeof(Wirebus__V1__Packet *));
 	if (!pointers)
 		return -ENOMEM;
 	reference->pointers = pointers;
@@ -80,13 +80,13 @@ static void fill_packet(Wirebus__V1__Packet *message, const struct wbproto_packe
 	message->time_unix_nano = packet->time_unix_ns;
 	message->interface_index = packet->interface_index;
 	message->original_length = packet->original_length;
-	message->data.data = (uint8_t *)(uintptr_t)packet->data;
+	message->data.data = (uint8_t *)packet->data;
 	message->data.len = packet->captured_length;
 	message->flags = packet->flags;
 	message->vlan_tci = packet->vlan_tci;
 	message->vlan_tpid = packet->vlan_tpid;
 	message->rx_hash = packet->rx_hash;
-	message->vnet_header.data = (uint8_t *)(uintptr_t)packet->vnet_header;
+	message->vnet_header.data = (uint8_t *)packet->vnet_header;
 	message->vnet_header.len = packet->vnet_header_length;
 	message->status = packet->status;
 }

@@ -13,7 +13,7 @@
 static ProtobufCBinaryData bytes_of(const void *data, size_t length)
 {
 	/* protobuf-c takes a pointer to non-const data and does not write to it. */
-	return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)(uintptr_t)data};
+	return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)data};
 }
 
 static bool is_zero(const uint8_t *data, size_t length)

@@ -133,7 +133,7 @@ static void run_pack(struct bench *b, uint8_t *out)
 		p->time_unix_nano = packet.time_unix_ns;
 		p->interface_index = packet.interface_index;
 		p->original_length = b->frame_bytes;
-		p->data.data = (uint8_t *)(uintptr_t)packet.data;
+		p->data.data = (uint8_t *)packet.data;
 		p->data.len = b->frame_bytes;
 		p->flags = packet.flags;
 		p->rx_hash = packet.rx_hash;
@@ -281,26 +281,33 @@ static int setup(struct bench *b)
 	return wbproto_encoder_create(WBPROTO_ENCODER_DIRECT, &b->encoder);
 }
 
+static void teardown(struct bench *b)
+{
+	wbproto_encoder_destroy(b->stream_encoder);
+	wbproto_encoder_destroy(b->encoder);
+	free(b->pointers);
+	free(b->packets);
+	free(b->batches);
+	free(b->source);
+}
+
 int main(int argc, char **argv)
 {
 	size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : DEFAULT_ROUNDS;
 	struct bench b = {0};
+	int r;
 
 	if (rounds == 0 || rounds > MAX_ROUNDS) {
 		fprintf(stderr, "bench_proto: rounds: 1 to %d\n", MAX_ROUNDS);
 		return 2;
 	}
-	if (setup(&b) < 0) {
+	r = setup(&b);
+	if (r == 0) {
+		bench_source(&b, SOURCE_BYTES, rounds);
+		bench_source(&b, CACHED_SOURCE_BYTES, rounds);
+	} else {
 		fprintf(stderr, "bench_proto: out of memory\n");
-		return 1;
 	}
-	bench_source(&b, SOURCE_BYTES, rounds);
-	bench_source(&b, CACHED_SOURCE_BYTES, rounds);
-	wbproto_encoder_destroy(b.stream_encoder);
-	wbproto_encoder_destroy(b.encoder);
-	free(b.pointers);
-	free(b.packets);
-	free(b.batches);
-	free(b.source);
-	return b.sink == 0;
+	teardown(&b);
+	return r < 0 || b.sink == 0;
 }

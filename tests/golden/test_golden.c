@@ -26,11 +26,8 @@ struct vector {
 	size_t packet_count;
 };
 
-#define COUNT_8(from) from, from + 1, from + 2, from + 3, from + 4, from + 5, from + 6, from + 7
-
-/* The frames' bytes: 0, 1, 2, ... */
-static const uint8_t frame[] = {
-	COUNT_8(0), COUNT_8(8), COUNT_8(16), COUNT_8(24), COUNT_8(32), COUNT_8(40), COUNT_8(48), COUNT_8(56)};
+/* The frames' bytes: 0, 1, 2, ...; set by main(). */
+static uint8_t frame[64];
 static const uint8_t vnet_header[] = {1, 1, 66, 0, 168, 5, 34, 0, 16, 0};
 
 #define SESSION                                                                                                        \
@@ -137,8 +134,8 @@ static const struct wbproto_packet vlan_packets[] = {
 };
 
 #define FACTS(seq, first, all_interfaces)                                                                              \
-	.session_id = SESSION, .worker_id = 1, .stream_id = 1, .batch_seq = seq, .first_packet_seq = first,            \
-	.node = TEXT("sensor-1"), .interfaces = all_interfaces, .interface_count = 1
+	.session_id = SESSION, .worker_id = 1, .stream_id = 1, .batch_seq = (seq), .first_packet_seq = (first),        \
+	.node = TEXT("sensor-1"), .interfaces = (all_interfaces), .interface_count = 1
 
 static const struct vector vectors[] = {
 	{"batch_stream",
@@ -322,5 +319,7 @@ int main(void)
 		cmocka_unit_test(test_record),
 	};
 
+	for (size_t i = 0; i < sizeof(frame); i++)
+		frame[i] = (uint8_t)i;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

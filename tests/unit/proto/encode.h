@@ -56,7 +56,7 @@ static inline int append_checked(
 		assert_int_equal(wbproto_encoder_packets(encoder), packets + 1);
 		return r;
 	}
-	copy = malloc(buffer->capacity);
+	copy = malloc(buffer->capacity + 1);
 	assert_non_null(copy);
 	memcpy(copy, buffer->data, buffer->capacity);
 	r = wbproto_encoder_append(encoder, packet);

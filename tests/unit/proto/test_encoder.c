@@ -14,7 +14,7 @@
 
 static ProtobufCBinaryData bytes_of(const void *data, size_t length)
 {
-	return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)(uintptr_t)data};
+	return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)data};
 }
 
 struct whole {

@@ -26,7 +26,7 @@ static void random_record(struct random_source *source, struct wbproto_record *r
 
 static ProtobufCBinaryData bytes_of(const void *data, size_t length)
 {
-	return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)(uintptr_t)data};
+	return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)data};
 }
 
 static void to_protobuf_c(const struct wbproto_record *record, Wirebus__V1__PacketRecord *to)
