@@ -13,6 +13,7 @@
 
 #include "filter.h"
 #include "log.h"
+#include "privileges.h"
 
 #define LINKTYPE_ETHERNET 1
 #define LINKTYPE_RAW 101
@@ -91,6 +92,8 @@ static int open_ring(struct wb_capture *capture, unsigned int i, struct tpacket_
 			o->fanout_id = (uint16_t)tpacket_fanout_id(capture->workers[0].ring);
 	}
 	r = tpacket_open(o, &worker->ring, &error);
+	if (r == -EPERM)
+		return wb_fail(ret_error, r, "interface '%s': " WB_NEEDS_CAP_NET_RAW, config->interface);
 	if (r < 0)
 		return wb_fail(ret_error, r, "%s", error.message);
 	tpacket_geometry(worker->ring, &geometry);

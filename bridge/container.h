@@ -30,7 +30,7 @@ uint32_t wb_crc32c_portable(uint32_t crc, const void *data, size_t length);
 void wb_container_header(uint8_t ret_header[WB_CONTAINER_HEADER_BYTES]);
 /* Make the header of an entry; route may be NULL with length 0. */
 void wb_container_entry(uint8_t ret_entry[WB_CONTAINER_ENTRY_BYTES], uint16_t kind, const void *route,
-                        uint16_t route_length, const void *message, size_t message_length);
+	uint16_t route_length, const void *message, size_t message_length);
 
 /* Reads one container file sequentially through a buffer that grows to the longest entry allowed. */
 struct wb_container_reader;
@@ -44,17 +44,18 @@ struct wb_container_item {
 };
 /*
  * max_message_bytes: a longer message is taken for damage.
- * Errors: -errno; -EAGAIN: the file is shorter than its header (it is being created, or was cut); -EPROTO: not a container
- * or another version. Each with a message.
+ * Errors: -errno; -EAGAIN: the file is shorter than its header (it is being created, or was cut); -EPROTO: not a
+ * container or another version. Each with a message.
  */
 int wb_container_open(const char *path, size_t max_message_bytes, struct wb_container_reader **ret_reader,
-                      struct wb_error *ret_error);
+	struct wb_error *ret_error);
 /*
- * 1: an item, valid until the next call. 0: end of the file at the end of an entry. -EAGAIN: the file ends inside an entry
- * (it is being written, or was cut): call again later. -EBADMSG: this entry's CRC is wrong, it was skipped, call again.
- * -EPROTO: the length makes no sense, the rest of the file cannot be read. Messages quote the offset.
+ * 1: an item, valid until the next call. 0: end of the file at the end of an entry. -EAGAIN: the file ends inside an
+ * entry (it is being written, or was cut): call again later. -EBADMSG: this entry's CRC is wrong, it was skipped, call
+ * again. -EPROTO: the length makes no sense, the rest of the file cannot be read. Messages quote the offset.
  */
-int wb_container_next(struct wb_container_reader *reader, struct wb_container_item *ret_item, struct wb_error *ret_error);
+int wb_container_next(
+	struct wb_container_reader *reader, struct wb_container_item *ret_item, struct wb_error *ret_error);
 /* Where the next entry begins in the file, and a way to go on there after opening the file again. */
 uint64_t wb_container_offset(const struct wb_container_reader *reader);
 void wb_container_seek(struct wb_container_reader *reader, uint64_t offset);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "privileges.h"
 
 _Static_assert(
 	sizeof(struct bpf_insn) == sizeof(struct sock_filter), "libpcap's and the kernel's instructions are alike");

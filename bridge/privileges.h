@@ -5,6 +5,9 @@
 
 #include "wirebus/option.h"
 
+/* What to tell who may not capture. */
+#define WB_NEEDS_CAP_NET_RAW "capturing needs CAP_NET_RAW; run as root, or 'setcap cap_net_raw+ep' the program"
+
 /*
  * Give up all capabilities (capabilities(7)) of this thread and of those it will create, for good: not even a
  * set-user-ID program brings them back (PR_SET_NO_NEW_PRIVS). Call before other threads exist. Errors: -EPERM with a

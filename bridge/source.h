@@ -29,8 +29,8 @@ struct wb_source_args {
 	const void *options;
 	const struct wb_property *properties;
 	size_t property_count;
-	bool follow;            /* do not end where the data ends now */
-	unsigned int wait_ms;   /* give up when the bus cannot be reached for so long; ignored with follow */
+	bool follow;		  /* do not end where the data ends now */
+	unsigned int wait_ms;	  /* give up when the bus cannot be reached for so long; ignored with follow */
 	size_t max_message_bytes; /* larger messages are refused */
 };
 
@@ -40,14 +40,17 @@ struct wb_source_ops {
 	const struct wb_option_row *rows;
 	size_t options_size;
 	bool takes_properties;
-	/* Whether the source knows where its data ends now (Kafka, files). If not (ZeroMQ), the reader ends by end of stream. */
+	/* Whether the source knows where its data ends now (Kafka, files). If not (ZeroMQ), the reader ends by end of
+	 * stream. */
 	bool finite;
 	int (*open)(const struct wb_source_args *args, struct wb_source **ret_source, struct wb_error *ret_error);
 	/*
-	 * 1: ret_message is set. 0: nothing within timeout_ms, call again. -ENODATA: the end. -EBADMSG: a damaged message
-	 * was skipped, ret_error says which and why, call again. Other: ret_error says what; the source is of no more use.
+	 * 1: ret_message is set. 0: nothing within timeout_ms, call again. -ENODATA: the end. -EBADMSG: a damaged
+	 * message was skipped, ret_error says which and why, call again. Other: ret_error says what; the source is of
+	 * no more use.
 	 */
-	int (*next)(struct wb_source *source, int timeout_ms, struct wb_message *ret_message, struct wb_error *ret_error);
+	int (*next)(
+		struct wb_source *source, int timeout_ms, struct wb_message *ret_message, struct wb_error *ret_error);
 	void (*close)(struct wb_source *source); /* NULL is allowed */
 };
 

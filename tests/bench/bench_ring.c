@@ -30,7 +30,8 @@ static void on_signal(int number)
 /* A pool's worth of buffers in turn, so that the caches see what they see in the program. */
 static void encode(struct wbproto_encoder *encoder, uint8_t *memory, unsigned int *turn, const struct tpacket_packet *p)
 {
-	static const struct wbproto_batch facts = {.worker_id = 1, .stream_id = 1, .batch_seq = 1, .first_packet_seq = 1};
+	static const struct wbproto_batch facts = {
+		.worker_id = 1, .stream_id = 1, .batch_seq = 1, .first_packet_seq = 1};
 	struct wbproto_packet packet = {.time_unix_ns = p->time_ns,
 		.data = p->data,
 		.captured_length = p->captured_length,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Source of traffic for the measurements: the same 256 UDP frames (one a flow) over and over, sendmmsg(2) with 64 a call and
- * PACKET_QDISC_BYPASS, which the kernel delivers to the other end of a veth pair in this process's context.
+ * Source of traffic for the measurements: the same 256 UDP frames (one a flow) over and over, sendmmsg(2) with 64 a
+ *call and PACKET_QDISC_BYPASS, which the kernel delivers to the other end of a veth pair in this process's context.
  *
  *	bench_send IFACE BYTES PPS SECONDS      PPS 0: as fast as it goes; prints the frames that were sent
  */
@@ -34,8 +34,8 @@ static uint64_t now_ns(void)
 /* Ethernet, IPv4 and UDP, good enough for the kernel's flow hash. */
 static void make_frame(uint8_t *frame, unsigned int flow, size_t bytes)
 {
-	static const uint8_t head[] = {0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1, 0x08, 0x00, 0x45, 0, 0, 0, 0, 0, 0, 0, 64,
-		17, 0, 0, 10, 77, 0, 1, 10, 77, 0, 2};
+	static const uint8_t head[] = {0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1, 0x08, 0x00, 0x45, 0, 0, 0, 0, 0, 0, 0,
+		64, 17, 0, 0, 10, 77, 0, 1, 10, 77, 0, 2};
 	uint16_t ip_bytes = htons((uint16_t)(bytes - 14));
 	uint16_t udp_bytes = htons((uint16_t)(bytes - 34));
 	uint16_t port = htons((uint16_t)(10000 + flow));

@@ -257,8 +257,8 @@ static void secrets_are_not_shown(void **state)
 		refused++;
 		assert_null(strstr(error.message, "hunter2"));
 		if (strcmp(keys[i], "sasl.oauthbearer.client.secret") == 0) {
-			snprintf(message, sizeof message, "kafka://URL: property '%s': librdkafka does not accept it with this value",
-				keys[i]);
+			snprintf(message, sizeof message,
+				"kafka://URL: property '%s': librdkafka does not accept it with this value", keys[i]);
 			assert_string_equal(error.message, message);
 		}
 	}

@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A subscriber that reads one message and then no more, with its connection open.
+
+    stalled_zmq.py ENDPOINT stop    stops altogether (SIGSTOP), so that it answers no heartbeats either
+    stalled_zmq.py ENDPOINT idle    lives, and connects again when the publisher gives up on it
+"""
+import os
+import signal
+import sys
+
+import zmq
+
+
+def main():
+    socket = zmq.Context.instance().socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, 1)
+    socket.setsockopt(zmq.SUBSCRIBE, b"")
+    socket.connect(sys.argv[1])
+    socket.recv_multipart()
+    print("stalled", flush=True)
+    if sys.argv[2] == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main()

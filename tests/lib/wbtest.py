@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the end-to-end tests share: namespaces, processes, brokers, cleaning up.
+
+A test program defines functions test_NAME(t), then calls main(globals()). Each gets a Case of its own, which removes what
+it made however the test ends. Exit codes: 0 all passed, 1 one failed, 77 skipped.
+
+Environment: WIREBUS_BIN the program, WIREBUS_BUILD its build folder (default: build/dev of this checkout),
+WIREBUS_TEST_FRAMES the number of frames of the large tests, WIREBUS_TEST_FULL=1 the long form.
+"""
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+import ledger
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("WIREBUS_BUILD", ROOT / "build" / "dev")).resolve()
+WIREBUS = os.environ.get("WIREBUS_BIN", str(BUILD / "bridge" / "wirebus"))
+SENDER = str(BUILD / "tests" / "clients" / "sender")
+CHECK_FRAMES = str(BUILD / "tests" / "clients" / "check_frames")
+BROKER = str(ROOT / "tests" / "broker" / "broker.sh")
+CLIENTS = ROOT / "tests" / "clients"
+PYTHON = "/usr/bin/python3"  # the one that Debian's python3-* packages belong to
+FULL = os.environ.get("WIREBUS_TEST_FULL") == "1"
+FRAMES = int(os.environ.get("WIREBUS_TEST_FRAMES", "1000000"))
+SENDING_SIDE, CAPTURED_SIDE = "wba", "wbb"
+CASE_SECONDS = 240  # an alarm ends a case before CTest would kill it, so that it still cleans up
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class Skip(Exception):
+    pass
+
+
+class Failure(AssertionError):
+    pass
+
+
+def expect(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+def expect_equal(got, wanted, what):
+    expect(got == wanted, f"{what}: got {got!r}, wanted {wanted!r}")
+
+
+def wait_until(condition, seconds, what):
+    """Poll until condition() is true; returns its value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Failure(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def _die_with_parent():
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """A child with its output in files; ended at the latest with its case."""
+
+    def __init__(self, case, name, command, stdin=subprocess.DEVNULL, stdout=None, env=None):
+        self.name = name
+        self.out_path = case.path(f"{name}.out")
+        self.err_path = case.path(f"{name}.err")
+        with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
+            self.popen = subprocess.Popen(
+                [str(word) for word in command], stdin=stdin, stdout=stdout or out, stderr=err, env=env,
+                preexec_fn=_die_with_parent)
+        self.pid = self.popen.pid
+
+    @property
+    def out(self):
+        return pathlib.Path(self.out_path).read_text(errors="replace")
+
+    @property
+    def err(self):
+        return pathlib.Path(self.err_path).read_text(errors="replace")
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def send_signal(self, number):
+        if self.running():
+            os.kill(self.pid, number)
+
+    def wait(self, seconds=60):
+        """Exit code, as the shell says it."""
+        try:
+            code = self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{self.name} does not end within {seconds} s; it said: {self.err[-500:]}") from None
+        return code if code >= 0 else 128 - code
+
+    def stop(self, number=signal.SIGTERM, seconds=20, code=0):
+        """Ask it to end, and expect its exit code."""
+        expect(self.running(), f"{self.name} has ended by itself with {self.popen.returncode}: {self.err[-500:]}")
+        self.send_signal(number)
+        expect_equal(self.wait(seconds), code, f"exit code of {self.name} ({self.err[-500:].strip()})")
+
+    def end(self):
+        if self.running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)
+                os.kill(self.pid, signal.SIGKILL)
+            self.popen.wait(10)
+
+    def rss_bytes(self):
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) * 1024
+
+
+class Net:
+    """A network namespace with a veth pair and without any traffic but what a test sends."""
+
+    def __init__(self, case, number, mtu):
+        self.case = case
+        self.name = f"wbt-{os.getpid()}-{number}"
+        run(["ip", "netns", "add", self.name])
+        case.cleanup(lambda: subprocess.run(["ip", "netns", "del", self.name], check=False))
+        for key in ("all", "default"):
+            self.run("sysctl", "-qw", f"net.ipv6.conf.{key}.disable_ipv6=1")
+        self.run("ip", "link", "add", SENDING_SIDE, "type", "veth", "peer", "name", CAPTURED_SIDE)
+        for link in ("lo", SENDING_SIDE, CAPTURED_SIDE):
+            if link != "lo":
+                self.run("ip", "link", "set", link, "mtu", mtu)
+            self.run("ip", "link", "set", link, "up")
+
+    def command(self, *words):
+        return ["ip", "netns", "exec", self.name, *[str(word) for word in words]]
+
+    def run(self, *words, **options):
+        return run(self.command(*words), **options)
+
+    def connected(self, port):
+        """Whether somebody in the namespace has an established TCP connection to the port."""
+        return bool(self.run("ss", "-Htn", "state", "established", f"( sport = :{port} )").strip())
+
+    def received(self):
+        return int(self.run("cat", f"/sys/class/net/{CAPTURED_SIDE}/statistics/rx_packets"))
+
+
+def run(command, seconds=120, code=0, **options):
+    """Run to the end, expect the exit code, return what it printed."""
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=seconds, check=False, **options)
+    if done.returncode != code:
+        raise Failure(f"{' '.join(map(str, command))}: exit code {done.returncode}, wanted {code}: "
+                      f"{done.stderr[-1000:]}{done.stdout[-500:]}")
+    return done.stdout
+
+
+class Case:
+    """One test: its folder, its processes, and what has to be undone."""
+
+    def __init__(self, stack):
+        self._stack = stack
+        self._numbers = {}
+        base = BUILD / "tests" / "tmp"
+        base.mkdir(parents=True, exist_ok=True)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="wbt-", dir=base))
+        self.folder.chmod(0o755)
+        self.cleanup(lambda: shutil.rmtree(self.folder, ignore_errors=True))
+
+    def cleanup(self, function):
+        self._stack.callback(function)
+
+    def path(self, name):
+        return str(self.folder / name)
+
+    def number(self, of):
+        self._numbers[of] = self._numbers.get(of, 0) + 1
+        return self._numbers[of]
+
+    def shared_folder(self, name):
+        """A folder that a program without root's rights can write to as well; returns its URL."""
+        folder = self.folder / name
+        folder.mkdir()
+        folder.chmod(0o777)
+        return f"file://{folder}"
+
+    def net(self, mtu=1500):
+        return Net(self, self.number("net"), mtu)
+
+    def start(self, name, command, **options):
+        process = Process(self, f"{name}-{self.number(name)}", command, **options)
+        self.cleanup(process.end)
+        return process
+
+    def wirebus(self, net, *arguments, name=None, **options):
+        return self.start(name or arguments[0], net.command(WIREBUS, *arguments), **options)
+
+    def capture(self, net, to, *arguments, interface=CAPTURED_SIDE, workers=2):
+        """`wirebus run`, ready to capture. Its ledger goes to .ledger_path."""
+        path = self.path(f"ledger-{self.number('ledger')}.json")
+        process = self.wirebus(net, "run", "-i", interface, "-w", workers, "--to", to, "--ledger", path, *arguments)
+        process.ledger_path = path
+        self.wait_capturing(process)
+        return process
+
+    @staticmethod
+    def wait_capturing(process):
+        def ready():
+            expect(process.running(), f"wirebus run ended with {process.popen.returncode}: {process.err[-800:]}")
+            return re.search(r"\bcapturing\b", process.err)
+        wait_until(ready, 20, "wirebus run says that it captures")
+
+    @staticmethod
+    def wait_subscribed():
+        """A publisher takes a subscription a moment after the connection stands, and nothing outside shows when."""
+        time.sleep(0.7)
+
+    def settle(self, process, sent, **expected):
+        """End a run orderly and assert its ledger; returns the totals."""
+        process.stop()
+        return ledger.check(process.ledger_path, sent=sent, **expected)
+
+    def send(self, net, plan, rate=None, first=None):
+        """Send the frames of a plan (a dictionary of sender's options); returns what the sender says."""
+        words = [SENDER, SENDING_SIDE, *plan_words(plan)]
+        for option, value in (("--rate", rate), ("--first", first)):
+            if value is not None:
+                words += [option, value]
+        return json.loads(net.run(*words, seconds=200))
+
+    def check_later(self, plan, *arguments):
+        """A process that checks the capture file written to its .pipe; see checked()."""
+        process = self.start("check", [CHECK_FRAMES, "-", *plan_words(plan), *arguments], stdin=subprocess.PIPE)
+        process.pipe = process.popen.stdin
+        return process
+
+    def cat_and_check(self, net, plan, source, *arguments, check=()):
+        """Start `wirebus cat -o pcapng` with its output going straight into check_frames. Returns both."""
+        summary = self.path(f"summary-{self.number('summary')}.json")
+        checker = self.check_later(plan, *check)
+        cat = self.wirebus(net, "cat", "--from", source, "-o", "pcapng", "--summary", summary, *arguments,
+                           stdout=checker.pipe)
+        cat.summary_path = summary
+        checker.pipe.close()
+        return cat, checker
+
+    @staticmethod
+    def checked(checker, code=0, seconds=90):
+        """What check_frames found; with code 0, that nothing was wrong."""
+        got = checker.wait(seconds)
+        expect(got == code, f"check_frames: exit code {got}, wanted {code}: {checker.out} {checker.err}")
+        return json.loads(checker.out)
+
+    def broker(self, net, port=9092, *properties):
+        """Start a Kafka broker in the namespace; returns it."""
+        return Broker(self, net, port, properties)
+
+    def proto_folder(self):
+        """A folder with the Python modules that protoc makes of the messages."""
+        folder = self.folder / "python"
+        if not folder.exists():
+            folder.mkdir()
+            source = ROOT / "proto" / "wirebus" / "v1"
+            run(["protoc", f"-I{source}", f"--python_out={folder}", *sorted(map(str, source.glob("*.proto")))])
+        return str(folder)
+
+    def client(self, net, script, *arguments, name=None):
+        """Start a Python program of tests/clients."""
+        env = dict(os.environ, PYTHONPATH=self.proto_folder(), PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
+        return self.start(name or pathlib.Path(script).stem, net.command(PYTHON, CLIENTS / script, *arguments), env=env)
+
+
+class Broker:
+    def __init__(self, case, net, port, properties):
+        self.net, self.port, self.properties = net, port, properties
+        self.folder = case.path(f"broker-{case.number('broker')}")
+        self.servers = f"127.0.0.1:{port}"
+        case.cleanup(lambda: subprocess.run([BROKER, "kill", self.folder], check=False))
+        self.start()
+
+    def start(self):
+        done = subprocess.run(self.net.command(BROKER, "start", self.folder, self.port, *self.properties), text=True,
+                              stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, timeout=400, check=False)
+        if done.returncode == 75:
+            raise Skip("the package registry does not answer, so there is no Kafka broker")
+        expect(done.returncode == 0, f"broker: {done.stderr}")
+
+    def stop(self):
+        run(self.net.command(BROKER, "stop", self.folder))
+
+    def kill(self):
+        run(self.net.command(BROKER, "kill", self.folder))
+
+
+def plan_words(plan):
+    return [word for key, value in plan.items() for word in (f"--{key}", str(value))]
+
+
+def _on_signal(number, _frame):
+    raise Failure(f"ended by {signal.Signals(number).name}")
+
+
+def _run_one(name, function, seconds):
+    began = time.monotonic()
+    signal.alarm(seconds)
+    try:
+        with contextlib.ExitStack() as stack:
+            # The alarm must not interrupt the cleaning up.
+            case = Case(stack)
+            stack.callback(signal.alarm, 0)
+            function(case)
+    except Skip as why:
+        print(f"SKIP {name}: {why}", flush=True)
+        return "skipped"
+    except Exception as error:  # a test must not end the others
+        print(f"FAILED {name}: {error}", flush=True)
+        if not isinstance(error, (Failure, ledger.LedgerError)):
+            traceback.print_exc()
+        return "failed"
+    print(f"ok {name} ({time.monotonic() - began:.1f} s)", flush=True)
+    return "passed"
+
+
+def main(namespace, seconds=CASE_SECONDS):
+    """Run the test_ functions of a module, or those named on the command line."""
+    if os.geteuid() != 0:
+        print("SKIP: network namespaces need root")
+        sys.exit(77)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP):
+        signal.signal(number, _on_signal)
+    tests = {name[5:]: value for name, value in namespace.items() if name.startswith("test_")}
+    chosen = sys.argv[1:] or list(tests)
+    unknown = [name for name in chosen if name not in tests]
+    if unknown:
+        sys.exit(f"no test {unknown[0]!r}; there are: {', '.join(tests)}")
+    results = [_run_one(name, tests[name], seconds) for name in chosen]
+    if "failed" in results:
+        sys.exit(1)
+    sys.exit(77 if "skipped" in results else 0)

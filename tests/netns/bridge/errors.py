@@ -1,0 +1,113 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a user gets wrong: one line on standard error that quotes the value and says what to do, exit code 1 or 2. Under a
+sanitizer's build these also show that the ways out leak nothing."""
+import os
+
+from prelude import wbtest
+from wbtest import CAPTURED_SIDE, expect, expect_equal
+
+NULL = ["-i", CAPTURED_SIDE, "--to", "null:"]
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+
+
+def refused(t, arguments, code, *quotes, prefix=(), lines=1, seconds=20):
+    """The program must refuse this with that code, one line, and every one of the quotes in it."""
+    process = t.start("refused", [*prefix, wbtest.WIREBUS, *arguments], env=dict(os.environ, WIREBUS_TEST="1"))
+    got = process.wait(seconds)
+    said = process.err
+    what = f"wirebus {' '.join(map(str, arguments))}"
+    expect_equal(got, code, f"exit code of {what} ({said.strip()})")
+    expect_equal(len(said.splitlines()), lines, f"lines on standard error of {what} ({said.strip()})")
+    expect_equal(process.out, "", f"standard output of {what}")
+    for quote in quotes:
+        expect(quote in said, f"{what} does not say {quote!r}: {said.strip()}")
+
+
+def inside(net):
+    return ["ip", "netns", "exec", net.name]
+
+
+def test_interface(t):
+    net = t.net()
+    refused(t, ["run", "-i", "nosuch0", "--to", "null:"], 1, "nosuch0", prefix=inside(net))
+    refused(t, ["run", "-i", "a-name-that-is-too-long", "--to", "null:"], 2, "a-name-that-is-too-long")
+    refused(t, ["run", "--to", "null:"], 2, "-i")
+    refused(t, ["run", "-i", CAPTURED_SIDE], 2, "--to")
+
+
+def test_permission(t):
+    net = t.net()
+    refused(t, ["run", *NULL], 1, CAPTURED_SIDE, "CAP_NET_RAW", prefix=[*inside(net), *NOBODY])
+
+
+def test_url(t):
+    for url, code in (("kafak://127.0.0.1:9092/packets", 2), ("kafka://127.0.0.1:9092", 2), ("kafka:///packets", 2),
+                      ("zmq+pub://127.0.0.1", 2), ("zmq+pub://127.0.0.1:77777", 2), ("file://", 2), ("nonsense", 2),
+                      ("null:?nosuch=1", 2), ("kafka://127.0.0.1:9092/packets?compression=zip", 2),
+                      ("kafka://127.0.0.1:9092/p?properties.nosuch.key=1", 2), ("zmq+pub://127.0.0.1:5555?sndhwm=0", 2)):
+        refused(t, ["run", "-i", CAPTURED_SIDE, "--to", url], code, url.split("?")[0].split("/")[-1] or url)
+    for url in ("kafak://127.0.0.1:9092/packets", "zmq+pull://127.0.0.1", "nonsense"):
+        refused(t, ["cat", "--from", url], 2, url)
+    refused(t, ["cat"], 2, "--from")
+
+
+def test_open_to_the_world(t):
+    """Anybody who reaches the port could read the packets: binding beyond loopback has to be asked for."""
+    refused(t, ["run", "-i", CAPTURED_SIDE, "--to", "zmq+pub://*:5555"], 2, "*:5555", "insecure")
+
+
+def test_port_in_use(t):
+    net = t.net()
+    t.capture(net, "zmq+push://127.0.0.1:5577")
+    refused(t, ["run", "-i", CAPTURED_SIDE, "--to", "zmq+push://127.0.0.1:5577"], 1, "5577", prefix=inside(net))
+
+
+def test_option(t):
+    refused(t, ["run", *NULL, "--bogus"], 2, "--bogus")
+    refused(t, ["run", *NULL, "--worker", "2"], 2, "--worker", "--workers")
+    refused(t, ["run", *NULL, "-w", "many"], 2, "many")
+    refused(t, ["run", *NULL, "-w", "0"], 2, "0")
+    refused(t, ["run", *NULL, "--batch-bytes"], 2, "--batch-bytes")
+    refused(t, ["run", *NULL, "--on-full", "explode"], 2, "explode")
+    refused(t, ["cat", "--bogus"], 2, "--bogus")
+    refused(t, ["cat", "--from", "file:///tmp", "-o", "xml"], 2, "xml")
+    refused(t, ["check", "--bogus"], 2, "--bogus")
+    refused(t, ["schema", "frobnicate"], 2, "frobnicate")
+    refused(t, ["frobnicate"], 2, "frobnicate")
+
+
+def test_filter(t):
+    net = t.net()
+    refused(t, ["run", *NULL, "-f", "tcp prot 80"], 1, "tcp prot 80", prefix=inside(net))
+
+
+def test_batch_cap(t):
+    url = "kafka://127.0.0.1:9092/packets"
+    refused(t, ["run", "-i", CAPTURED_SIDE, "--to", url, "--batch-max-bytes", "64MiB"], 2, "67108864", "lower batch_max_bytes")
+
+
+def test_ledger_path(t):
+    net = t.net()
+    refused(t, ["run", *NULL, "--ledger", "/nosuch/dir/ledger"], 1, "/nosuch/dir/ledger", prefix=inside(net))
+
+
+def test_configuration(t):
+    """Every error of a file at once, with line and column."""
+    path = t.path("bad.yaml")
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write("node: probe\nnosuch: 1\ncaptures:\n  - interface: eth0\n    to: \"null:\"\n    workers: many\n")
+    refused(t, ["check", "-c", path], 2, f"{path}:2:", f"{path}:6:", "nosuch", "many", lines=2)
+    refused(t, ["check", "-c", "/nosuch.yaml"], 2, "/nosuch.yaml")
+
+
+def test_file_source(t):
+    refused(t, ["cat", "--from", "file:///nosuch/folder"], 1, "/nosuch/folder")
+    path = t.path("junk.wbs")
+    with open(path, "wb") as stream:
+        stream.write(b"this is no container of messages\n" * 10)
+    refused(t, ["cat", "--from", f"file://{path}"], 1, "junk.wbs")
+
+
+if __name__ == "__main__":
+    wbtest.main(globals(), seconds=120)
