@@ -78,9 +78,10 @@ struct wb_lane {
 	struct wb_batch **slots;
 };
 
+/* What different threads write is kept on different cache lines. */
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct wb_transport {
 	/* constant after open() */
-	bool pub;
 	struct wb_zmq_options options;
 	struct wb_zmq_address address;
 	char topic_head[WB_ZMQ_TOPIC_BYTES - 16]; /* "wb1/<node>/" */
@@ -90,12 +91,13 @@ struct wb_transport {
 	void *log_context;
 	void *zmq;  /* context */
 	int wakeup; /* eventfd */
-	unsigned int max_lanes;
 	struct wb_lane **lanes;
 	pthread_t thread;
+	unsigned int max_lanes;
+	bool pub;
 
 	/* shared */
-	atomic_uint lane_count;
+	alignas(WB_ZMQ_CACHE_LINE) atomic_uint lane_count;
 	atomic_bool stop;
 	atomic_bool failed;
 	atomic_bool sleeping; /* the thread wants the eventfd after the next publish() */
@@ -114,13 +116,13 @@ struct wb_transport {
 	/* of the thread alone */
 	alignas(WB_ZMQ_CACHE_LINE) void *socket;
 	void *monitor;
-	bool bound;
 	zmq_msg_t message;	    /* valid while held is not NULL */
 	struct wb_zmq_ticket *held; /* of a message that libzmq did not take yet */
 	char topic[WB_ZMQ_TOPIC_BYTES];
 	bool bounced;	       /* libzmq gave the held message back instead of sending it */
 	bool handshake_failed; /* of the connection whose end is reported next */
 	bool had_peer;
+	bool bound;
 	uint64_t bad_handshakes; /* since they were logged last */
 	int64_t next_handshake_log_ns;
 	uint64_t refused; /* batches, since they were logged last */

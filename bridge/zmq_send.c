@@ -87,7 +87,7 @@ static int hold(struct wb_transport *transport, struct wb_zmq_ticket *ticket, co
 {
 	atomic_store_explicit(&ticket->given, true, memory_order_release);
 	/* libzmq does not write to the data, its interface only lacks the const. */
-	if (zmq_msg_init_data(&transport->message, (void *)(uintptr_t)data, size, released, ticket) < 0)
+	if (zmq_msg_init_data(&transport->message, (void *)data, size, released, ticket) < 0)
 		return -errno;
 	transport->held = ticket;
 	return 0;

@@ -27,7 +27,7 @@ static void run_check_rejects(const struct conf_row *row)
 		CONF_CHECK(!strchr(error.message, '\n'), "%s: a message of several lines", bad->url);
 	}
 	conf_session_parse(&session, "", NULL); /* frees what the last one left */
-	free((void *)(uintptr_t)session.args.address);
+	free((void *)session.args.address);
 }
 
 static void run_close_null(const struct conf_row *row)

@@ -8,6 +8,7 @@
 #include "conformance.h"
 
 #define BATCHES 150
+#define PROMPT 30
 
 /* What was settled as success has arrived; what certainly failed has not. */
 static void check_arrivals(struct conf_session *session)
@@ -149,10 +150,39 @@ close:
 	conf_session_close(&session);
 }
 
+/* One batch at a time, after pauses in which the transport goes to sleep: it wakes up for each. */
+static void run_prompt(const struct conf_row *row)
+{
+	const struct conf_setup setup = {.buffers = PROMPT, .capacity = 1000};
+	struct conf_session session;
+	unsigned int i;
+	int64_t begin, waited = 0;
+
+	if (!conf_session_open(&session, row, &setup) || (row->peer && !conf_session_connect(&session)))
+		goto close;
+	settle_sync(&session);
+	for (i = 0; i <= PROMPT; i++) {
+		struct conf_batch *batch = &session.pools[1].batches[i % PROMPT];
+
+		conf_pause_ms(10);
+		conf_fill(batch, CONF_SYNC_LANE, i, 500);
+		begin = conf_now_ms();
+		conf_session_publish_wait(&session, 1, batch, 1000);
+		while (conf_session_held(&session) > 0 && conf_now_ms() - begin < 10000)
+			conf_pause_ms(1);
+		/* The first may have to wait for a connection. */
+		waited += i > 0 ? conf_now_ms() - begin : 0;
+	}
+	CONF_CHECK(waited < PROMPT * 50, "a lone batch is settled after %" PRId64 " ms on average", waited / PROMPT);
+close:
+	conf_session_close(&session);
+}
+
 const struct conf_case conf_cases_flow[] = {
 	{.name = "content", .needs_peer = true, .run = run_content},
 	{.name = "two-lanes", .run = run_two_lanes},
 	{.name = "late-peer", .needs = CONF_WAITS_FOR_PEER, .needs_peer = true, .run = run_late_peer},
 	{.name = "buffers-return", .run = run_buffers_return},
+	{.name = "prompt", .run = run_prompt},
 	{.name = NULL},
 };

@@ -30,7 +30,6 @@
 /* Note that something is wrong; the case goes on. Any thread. */
 void conf_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define CONF_CHECK(condition, ...) ((condition) ? (void)0 : conf_fail(__VA_ARGS__))
-void conf_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void conf_set_case(const char *name);
 unsigned int conf_failures(void);
 /* Whether a failure so far contains a text. */

@@ -34,12 +34,6 @@ struct fake_options {
 	uint64_t delay_ms, again_every, drop_every, capacity;
 };
 
-#define ROW(name, value, least, text)                                                                                  \
-	{                                                                                                              \
-		.key = #name, .type = WB_OPTION_UINT, .offset = offsetof(struct fake_options, name),                   \
-		.default_value = value, .min = least, .help = text                                                     \
-	}
-
 static const struct wb_option_row rows[] = {
 	{.key = "fault",
 		.type = WB_OPTION_CHOICE,
@@ -49,10 +43,30 @@ static const struct wb_option_row rows[] = {
 			   "reorder|stats|"
 			   "late_settle|claim_delivered|accept_oversize",
 		.help = "Which promise to break, for every 16th batch"},
-	ROW(delay_ms, "0", 0, "How long a batch is held"),
-	ROW(again_every, "7", 0, "Refuse every so many calls"),
-	ROW(drop_every, "0", 0, "Fail every so many batches"),
-	ROW(capacity, "64", 1, "Batches held at most"),
+	{.key = "delay_ms",
+		.type = WB_OPTION_UINT,
+		.offset = offsetof(struct fake_options, delay_ms),
+		.default_value = "0",
+		.min = 0,
+		.help = "How long a batch is held"},
+	{.key = "again_every",
+		.type = WB_OPTION_UINT,
+		.offset = offsetof(struct fake_options, again_every),
+		.default_value = "7",
+		.min = 0,
+		.help = "Refuse every so many calls"},
+	{.key = "drop_every",
+		.type = WB_OPTION_UINT,
+		.offset = offsetof(struct fake_options, drop_every),
+		.default_value = "0",
+		.min = 0,
+		.help = "Fail every so many batches"},
+	{.key = "capacity",
+		.type = WB_OPTION_UINT,
+		.offset = offsetof(struct fake_options, capacity),
+		.default_value = "64",
+		.min = 1,
+		.help = "Batches held at most"},
 	{.key = NULL},
 };
 

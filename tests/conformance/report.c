@@ -42,17 +42,6 @@ void conf_fail(const char *format, ...)
 	pthread_mutex_unlock(&report.lock);
 }
 
-void conf_note(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	printf("  note ");
-	vprintf(format, arguments);
-	printf("\n");
-	va_end(arguments);
-}
-
 unsigned int conf_failures(void)
 {
 	unsigned int count;

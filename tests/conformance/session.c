@@ -40,8 +40,8 @@ static void free_options(struct conf_session *session)
 	free(session->options);
 	session->options = NULL;
 	for (i = 0; i < session->property_count; i++) {
-		free((void *)(uintptr_t)session->properties[i].key);
-		free((void *)(uintptr_t)session->properties[i].value);
+		free((void *)session->properties[i].key);
+		free((void *)session->properties[i].value);
 	}
 	free(session->properties);
 	session->properties = NULL;
@@ -66,7 +66,7 @@ int conf_session_parse(struct conf_session *session, const char *text, struct wb
 	if (r == 0)
 		r = wb_url_options(
 			&url, rows, session->options, &session->properties, &session->property_count, ret_error);
-	free((void *)(uintptr_t)session->args.address);
+	free((void *)session->args.address);
 	session->args.address = strdup(url.address);
 	session->args.url = text;
 	session->args.scheme = session->row->scheme;
@@ -348,6 +348,6 @@ void conf_session_close(struct conf_session *session)
 	for (i = 0; i < CONF_LANES; i++)
 		conf_pool_fini(&session->pools[i]);
 	free_options(session);
-	free((void *)(uintptr_t)session->args.address);
+	free((void *)session->args.address);
 	session->args.address = NULL;
 }
