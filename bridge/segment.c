@@ -112,7 +112,7 @@ static bool is_full(const struct wb_segments *segments, const struct wb_batch *b
 static int append(struct wb_segments *segments, const struct wb_batch *batch)
 {
 	uint8_t entry[WB_CONTAINER_ENTRY_BYTES];
-	struct iovec pieces[2] = {{entry, sizeof(entry)}, {(void *)(uintptr_t)batch->data, batch->size}};
+	struct iovec pieces[2] = {{entry, sizeof(entry)}, {(void *)batch->data, batch->size}};
 	off_t end;
 	int r;
 

@@ -280,7 +280,8 @@ static int open_current(struct wb_source *source, struct wb_error *ret_error)
 	source->reader = NULL;
 	if (r == -EAGAIN)
 		return leave_torn(source);
-	if (r != -EPROTO && r != -ENOENT)
+	/* Of a folder's files one may be damaged; a file that was named is all that there is to read. */
+	if ((r != -EPROTO && r != -ENOENT) || (source->is_single && !source->follow))
 		return r;
 	leave(source, true);
 	return -EBADMSG;

@@ -97,15 +97,20 @@ static int report_damage(struct wb_source *source, const rd_kafka_message_t *mes
 /* What came in place of a message. 0: go on. */
 static int take_event(struct wb_source *source, const rd_kafka_message_t *message, struct wb_error *ret_error)
 {
+	/* Errors of the topic as a whole come without a partition. */
+	bool is_partition = message->partition >= 0 && message->partition < source->partition_count;
+
 	switch (message->err) {
 	case RD_KAFKA_RESP_ERR__PARTITION_EOF:
 		wb_kafka_note_progress(source);
-		if (!source->follow)
+		if (!source->follow && is_partition)
 			wb_kafka_stop_partition(source, message->partition);
 		return 0;
 	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
 	case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-		return skip_gap(source, message->partition, ret_error);
+		if (is_partition)
+			return skip_gap(source, message->partition, ret_error);
+		break;
 	case RD_KAFKA_RESP_ERR__BAD_MSG:
 	case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
 	case RD_KAFKA_RESP_ERR__UNDERFLOW:
@@ -122,9 +127,10 @@ static int take_event(struct wb_source *source, const rd_kafka_message_t *messag
 		return wb_fail(ret_error, -EACCES, "%s: %s: %s", source->url, source->topic_name,
 			rd_kafka_message_errstr(message));
 	default:
-		wb_kafka_note_error(source, rd_kafka_message_errstr(message));
-		return 0;
+		break;
 	}
+	wb_kafka_note_error(source, rd_kafka_message_errstr(message));
+	return 0;
 }
 
 /* 1: ret_message is set. 0: the message is beyond the end. */

@@ -94,9 +94,11 @@ static rd_kafka_resp_err_t find_partitions(struct wb_source *source)
 	code = rd_kafka_metadata(source->client, 0, source->topic, &metadata, request_ms(source));
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return code;
-	topic = metadata->topic_cnt == 1 ? &metadata->topics[0] : NULL;
-	if (!topic || topic->err != RD_KAFKA_RESP_ERR_NO_ERROR || topic->partition_cnt <= 0)
-		code = topic && topic->err ? topic->err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	topic = &metadata->topics[0];
+	if (metadata->topic_cnt == 1 && topic->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = topic->err;
+	else if (metadata->topic_cnt != 1 || topic->partition_cnt <= 0)
+		code = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 	else
 		source->partitions = calloc((size_t)topic->partition_cnt, sizeof(*source->partitions));
 	if (source->partitions)

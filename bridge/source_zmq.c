@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Batches from ZeroMQ: SUB or PULL, two frames a message, topic and batch. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,15 +14,17 @@
 
 #include "log.h"
 #include "registry.h"
+#include "zmq_address.h"
 
 #define MONITOR_ENDPOINT "inproc://monitor"
 #define HANDSHAKE_FAILED                                                                                               \
 	(ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 #define TOPIC_HEAD "wb1/"
+#define RETRY_MS 1000
+/* How long a lost connection is waited for before the user is told. */
+#define PATIENCE_MS 2000
 /* Frames of a message that are looked at; more are thrown away with it. */
 #define FRAMES 2
-
-enum zmq_bind { ZMQ_BIND_AUTO, ZMQ_BIND_YES, ZMQ_BIND_NO };
 
 struct zmq_options {
 	unsigned int bind;
@@ -63,15 +64,19 @@ static const struct wb_option_row zmq_rows[] = {
 
 struct wb_source {
 	char *url;
-	char endpoint[320];
-	bool pull, bind, ipv6;
+	struct wb_zmq_address address;
+	bool pull;
 	bool follow;
 	unsigned int wait_ms;
 	int64_t opened_ms;
+	int64_t max_message_bytes; /* -1: any */
 	void *context, *socket, *monitor;
 	unsigned int peers; /* connected now */
+	int64_t lost_ms;    /* since when there is no peer any more; 0: there is one, or never was */
 	bool was_connected, told_lost;
 	bool handshake_failed; /* of the connection whose end is reported next */
+	int64_t retry_due_ms;  /* 0: libzmq connects again by itself. Otherwise the time to do it for it */
+	bool told_refused;
 	uint64_t messages;
 	zmq_msg_t frames[FRAMES]; /* of the last message, valid until the next call */
 };
@@ -84,59 +89,17 @@ static int64_t now_ms(void)
 	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-static bool is_loopback(const char *host)
-{
-	struct in6_addr v6;
-	struct in_addr v4;
-
-	if (strcmp(host, "localhost") == 0)
-		return true;
-	if (inet_pton(AF_INET, host, &v4) == 1)
-		return ntohl(v4.s_addr) >> 24 == 127;
-	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
-static int tcp_endpoint(struct wb_source *source, const struct wb_source_args *args, struct wb_error *ret_error)
-{
-	const struct zmq_options *options = args->options;
-	const char *name;
-	unsigned int port;
-	char host[256];
-	int r;
-
-	r = wb_url_split_host_port(args->address, host, sizeof(host), &port, ret_error);
-	if (r < 0)
-		return r;
-	source->bind = options->bind == ZMQ_BIND_YES || (options->bind == ZMQ_BIND_AUTO && strcmp(host, "*") == 0);
-	if (!source->bind && strcmp(host, "*") == 0)
-		return wb_fail(ret_error, -EINVAL, "%s: \"*\" can be bound to only: name a host, or leave out bind=no",
-			args->url);
-	if (source->bind && !options->insecure && !is_loopback(host))
-		return wb_fail(ret_error, -EINVAL,
-			"%s: any host that reaches \"%s\" could send packets here without authentication: bind to "
-			"127.0.0.1, or say insecure=true",
-			args->url, host);
-	/* libzmq resolves names when it connects, not when it binds. */
-	name = source->bind && strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-	source->ipv6 = strchr(name, ':') != NULL;
-	snprintf(
-		source->endpoint, sizeof(source->endpoint), source->ipv6 ? "tcp://[%s]:%u" : "tcp://%s:%u", name, port);
-	return 0;
-}
-
 static int make_endpoint(struct wb_source *source, const struct wb_source_args *args, struct wb_error *ret_error)
 {
 	const struct zmq_options *options = args->options;
+	const struct wb_zmq_place place = {
+		.url = args->url,
+		.address = args->address,
+		.bind = options->bind,
+		.insecure = options->insecure,
+	};
 
-	if (args->address[0] != '/')
-		return tcp_endpoint(source, args, ret_error);
-	source->bind = options->bind == ZMQ_BIND_YES;
-	/* The length of a Unix socket's address. */
-	if (strlen(args->address) > 107)
-		return wb_fail(ret_error, -EINVAL, "%s: the path has %zu bytes; a socket's can have 107", args->url,
-			strlen(args->address));
-	snprintf(source->endpoint, sizeof(source->endpoint), "ipc://%s", args->address);
-	return 0;
+	return wb_zmq_address(&place, &source->address, ret_error);
 }
 
 static int set_options(struct wb_source *source, const struct wb_source_args *args)
@@ -149,18 +112,21 @@ static int set_options(struct wb_source *source, const struct wb_source_args *ar
 		{ZMQ_LINGER, 0},
 		{ZMQ_RECONNECT_IVL, 100},
 		{ZMQ_RECONNECT_IVL_MAX, 5000},
-		{ZMQ_HEARTBEAT_IVL, 5000},
-		{ZMQ_HEARTBEAT_TIMEOUT, 15000},
-		{ZMQ_IPV6, source->ipv6},
+		/*
+		 * Keepalive rather than heartbeats: libzmq 4.3.4 aborts (stream_engine_base.cpp, _input_stopped) when
+		 * a reader with heartbeats reads on after 45 s with a full queue, as behind a pager.
+		 */
+		{ZMQ_TCP_KEEPALIVE, 1},
+		{ZMQ_TCP_KEEPALIVE_IDLE, 10},
+		{ZMQ_TCP_KEEPALIVE_INTVL, 5},
+		{ZMQ_TCP_KEEPALIVE_CNT, 3},
+		{ZMQ_IPV6, source->address.ipv6},
 	};
-	int64_t maximum = args->max_message_bytes > 0 && args->max_message_bytes < INT64_MAX
-				  ? (int64_t)args->max_message_bytes
-				  : -1;
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		if (zmq_setsockopt(source->socket, values[i].option, &values[i].value, sizeof(int)) < 0)
 			return -errno;
-	if (zmq_setsockopt(source->socket, ZMQ_MAXMSGSIZE, &maximum, sizeof(maximum)) < 0)
+	if (zmq_setsockopt(source->socket, ZMQ_MAXMSGSIZE, &source->max_message_bytes, sizeof(int64_t)) < 0)
 		return -errno;
 	if (!source->pull && zmq_setsockopt(source->socket, ZMQ_SUBSCRIBE, options->topic, strlen(options->topic)) < 0)
 		return -errno;
@@ -169,7 +135,8 @@ static int set_options(struct wb_source *source, const struct wb_source_args *ar
 
 static int open_sockets(struct wb_source *source, const struct wb_source_args *args)
 {
-	const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | HANDSHAKE_FAILED;
+	const int events =
+		ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED | HANDSHAKE_FAILED;
 	int zero = 0, r;
 
 	source->context = zmq_ctx_new();
@@ -219,20 +186,20 @@ static int attach(struct wb_source *source, struct wb_error *ret_error)
 {
 	int r;
 
-	if (source->bind && strncmp(source->endpoint, "ipc://", 6) == 0) {
-		r = check_path(source, source->endpoint + 6, ret_error);
+	if (source->address.bind && source->address.path) {
+		r = check_path(source, source->address.path, ret_error);
 		if (r < 0)
 			return r;
 	}
-	if (source->bind)
-		r = zmq_bind(source->socket, source->endpoint);
+	if (source->address.bind)
+		r = zmq_bind(source->socket, source->address.endpoint);
 	else
-		r = zmq_connect(source->socket, source->endpoint);
+		r = zmq_connect(source->socket, source->address.endpoint);
 	if (r == 0)
 		return 0;
 	r = -errno;
-	return wb_fail(ret_error, r, "%s: cannot %s %s: %s", source->url, source->bind ? "bind to" : "connect to",
-		source->endpoint, zmq_strerror(-r));
+	return wb_fail(ret_error, r, "%s: cannot %s %s: %s", source->url,
+		source->address.bind ? "bind to" : "connect to", source->address.endpoint, zmq_strerror(-r));
 }
 
 static void free_source(struct wb_source *source)
@@ -279,6 +246,9 @@ static int zmq_source_open(const struct wb_source_args *args, struct wb_source *
 	source->follow = args->follow;
 	source->wait_ms = args->wait_ms;
 	source->opened_ms = now_ms();
+	source->max_message_bytes = -1;
+	if (args->max_message_bytes > 0 && args->max_message_bytes < INT64_MAX)
+		source->max_message_bytes = (int64_t)args->max_message_bytes;
 	source->url = strdup(args->url);
 	r = source->url ? make_endpoint(source, args, ret_error) : wb_fail(ret_error, -ENOMEM, "out of memory");
 	if (r < 0)
@@ -298,17 +268,10 @@ fail:
 	return r;
 }
 
-static void note_connected(struct wb_source *source)
-{
-	source->peers++;
-	if (source->told_lost)
-		wb_log(WB_LOG_INFO, "%s: connected again", source->url);
-	source->was_connected = true;
-	source->told_lost = false;
-}
-
 static void note_disconnected(struct wb_source *source)
 {
+	if (!source->address.bind)
+		source->retry_due_ms = now_ms() + RETRY_MS;
 	if (source->handshake_failed) {
 		/* A stranger, who was not counted when he came. */
 		source->handshake_failed = false;
@@ -316,11 +279,35 @@ static void note_disconnected(struct wb_source *source)
 	}
 	if (source->peers > 0)
 		source->peers--;
-	if (source->peers > 0 || !source->was_connected || source->told_lost)
+	if (source->peers == 0 && source->was_connected)
+		source->lost_ms = now_ms();
+}
+
+/* A publisher that ended in order closes the connection while its last messages are still being read: not worth a word.
+ */
+static void tell_lost(struct wb_source *source)
+{
+	if (!source->lost_ms || source->told_lost || now_ms() < source->lost_ms + PATIENCE_MS)
 		return;
 	source->told_lost = true;
 	wb_log(WB_LOG_WARNING, "%s: the connection was lost; waiting for %s", source->url,
-		source->bind ? "publishers" : source->endpoint);
+		source->address.bind ? "publishers" : source->address.endpoint);
+}
+
+static void note_event(struct wb_source *source, unsigned int event)
+{
+	if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+		source->peers++;
+		source->was_connected = true;
+		source->retry_due_ms = 0;
+		source->lost_ms = 0;
+	} else if (event == ZMQ_EVENT_CONNECT_RETRIED) {
+		source->retry_due_ms = 0;
+	} else if (event == ZMQ_EVENT_DISCONNECTED) {
+		note_disconnected(source);
+	} else if (event & HANDSHAKE_FAILED) {
+		source->handshake_failed = true;
+	}
 }
 
 /* Events are two frames: number and value; endpoint. */
@@ -336,14 +323,25 @@ static void read_monitor(struct wb_source *source)
 			memcpy(&event, zmq_msg_data(&frame), sizeof(event));
 		while (zmq_msg_more(&frame) && zmq_msg_recv(&frame, source->monitor, ZMQ_DONTWAIT) >= 0)
 			;
-		if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
-			note_connected(source);
-		else if (event == ZMQ_EVENT_DISCONNECTED)
-			note_disconnected(source);
-		else if (event & HANDSHAKE_FAILED)
-			source->handshake_failed = true;
+		note_event(source, event);
 	}
 	zmq_msg_close(&frame);
+}
+
+/*
+ * After what it takes for a violation of the protocol, libzmq gives the connection up for good: a message that is too
+ * long, or a port where another service answered. The publisher may be there by now.
+ */
+static int retry(struct wb_source *source)
+{
+	source->retry_due_ms = 0;
+	if (!source->told_refused)
+		wb_log(WB_LOG_WARNING, "%s: %s sends messages longer than %" PRId64 " bytes, or no ZeroMQ; trying on",
+			source->url, source->address.endpoint, source->max_message_bytes);
+	source->told_refused = true;
+	/* Fails when nothing is left of the old connection. */
+	zmq_disconnect(source->socket, source->address.endpoint);
+	return zmq_connect(source->socket, source->address.endpoint) < 0 ? -errno : 0;
 }
 
 /* Number of frames of the message received; the first ones are in source->frames. -EAGAIN: there is none. */
@@ -388,6 +386,9 @@ static int take(struct wb_source *source, int frames, struct wb_message *ret_mes
 
 	source->messages++;
 	source->was_connected = true;
+	if (source->told_lost)
+		wb_log(WB_LOG_INFO, "%s: connected again", source->url);
+	source->told_lost = source->told_refused = false;
 	describe(source, ret_message->origin, sizeof(ret_message->origin));
 	if (frames != FRAMES)
 		return wb_fail(ret_error, -EBADMSG, "%s: %s: a message of %d frames, must be %d: topic and batch",
@@ -416,11 +417,14 @@ static int wait_for_events(struct wb_source *source, int timeout_ms)
 		if (timeout_ms < 0 || left < timeout_ms)
 			timeout_ms = (int)left;
 	}
+	if (source->retry_due_ms > 0 && (timeout_ms < 0 || timeout_ms > RETRY_MS))
+		timeout_ms = RETRY_MS;
 	if (zmq_poll(items, 2, timeout_ms) < 0 && errno != EINTR)
 		return -errno;
 	if (items[1].revents & ZMQ_POLLIN)
 		read_monitor(source);
-	return 0;
+	tell_lost(source);
+	return source->retry_due_ms > 0 && now_ms() >= source->retry_due_ms ? retry(source) : 0;
 }
 
 static int zmq_source_next(
@@ -440,8 +444,8 @@ static int zmq_source_next(
 		return wb_fail(ret_error, r, "%s: %s", source->url, zmq_strerror(-r));
 	if (source->was_connected || source->follow || now_ms() < source->opened_ms + source->wait_ms)
 		return 0;
-	return wb_fail(ret_error, -ETIMEDOUT, "%s: no publisher at %s within %g s", source->url, source->endpoint,
-		source->wait_ms / 1000.0);
+	return wb_fail(ret_error, -ETIMEDOUT, "%s: no publisher at %s within %g s", source->url,
+		source->address.endpoint, source->wait_ms / 1000.0);
 }
 
 static void zmq_source_close(struct wb_source *source)

@@ -77,12 +77,27 @@ int64_t wb_zmq_now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static int find_address(
+	const struct wb_transport_args *args, struct wb_zmq_address *ret_address, struct wb_error *ret_error)
+{
+	const struct wb_zmq_options *options = args->options;
+	const struct wb_zmq_place place = {
+		.url = args->url,
+		.address = args->address,
+		.bind = options->bind,
+		.producer = true,
+		.insecure = options->insecure,
+	};
+
+	return wb_zmq_address(&place, ret_address, ret_error);
+}
+
 static int zmq_check(const struct wb_transport_args *args, size_t *ret_max_batch_bytes, struct wb_error *ret_error)
 {
 	struct wb_zmq_address address;
 
 	*ret_max_batch_bytes = SIZE_MAX;
-	return wb_zmq_address(args, &address, ret_error);
+	return find_address(args, &address, ret_error);
 }
 
 static int init_flush(struct wb_transport *transport)
@@ -174,7 +189,7 @@ static int zmq_open(
 		return wb_fail(ret_error, r, "%s: %s", args->url, strerror(-r));
 	r = init_members(transport, args, ret_error);
 	if (r == 0)
-		r = wb_zmq_address(args, &transport->address, ret_error);
+		r = find_address(args, &transport->address, ret_error);
 	if (r < 0)
 		goto free_transport;
 	transport->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

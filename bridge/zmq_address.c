@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Addresses of the ZeroMQ transport: host:port, [v6]:port, or the path of a Unix socket. */
+#include "zmq_address.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -8,7 +9,6 @@
 
 #include "log.h"
 #include "url.h"
-#include "zmq_internal.h"
 
 static bool is_loopback(const char *host)
 {
@@ -22,48 +22,46 @@ static bool is_loopback(const char *host)
 	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-static int path_address(
-	const struct wb_transport_args *args, struct wb_zmq_address *address, struct wb_error *ret_error)
+static int path_address(const struct wb_zmq_place *place, struct wb_zmq_address *address, struct wb_error *ret_error)
 {
 	const size_t limit = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
-	const size_t length = strlen(args->address);
+	const size_t length = strlen(place->address);
 
 	if (length > limit)
 		return wb_fail(ret_error, -EINVAL, "%s: the path '%s' has %zu bytes: a Unix socket's has at most %zu",
-			args->url, args->address, length, limit);
-	if (args->address[length - 1] == '/')
-		return wb_fail(
-			ret_error, -EINVAL, "%s: '%s' is a directory: name the socket in it", args->url, args->address);
-	snprintf(address->endpoint, sizeof(address->endpoint), "ipc://%s", args->address);
+			place->url, place->address, length, limit);
+	if (place->address[length - 1] == '/')
+		return wb_fail(ret_error, -EINVAL, "%s: '%s' is a directory: name the socket in it", place->url,
+			place->address);
+	snprintf(address->endpoint, sizeof(address->endpoint), "ipc://%s", place->address);
 	address->path = address->endpoint + strlen("ipc://");
 	return 0;
 }
 
-static int tcp_address(const struct wb_transport_args *args, struct wb_zmq_address *address, struct wb_error *ret_error)
+static int tcp_address(const struct wb_zmq_place *place, struct wb_zmq_address *address, struct wb_error *ret_error)
 {
-	const struct wb_zmq_options *options = args->options;
 	const char *name;
 	unsigned int port;
 	char host[256];
 	int r;
 
-	r = wb_url_split_host_port(args->address, host, sizeof(host), &port, ret_error);
+	r = wb_url_split_host_port(place->address, host, sizeof(host), &port, ret_error);
 	if (r < 0)
 		return r;
 	if (port == 0)
-		return wb_fail(ret_error, -EINVAL, "%s: port 0 in '%s': give a port from 1 to 65535", args->url,
-			args->address);
+		return wb_fail(ret_error, -EINVAL, "%s: port 0 in '%s': give a port from 1 to 65535", place->url,
+			place->address);
 	if (strcmp(host, "*") == 0 && !address->bind)
 		return wb_fail(ret_error, -EINVAL,
 			"%s: '*' in '%s' is an address to bind to: leave out bind=no, or name the"
 			" host to connect to",
-			args->url, args->address);
-	if (address->bind && !is_loopback(host) && !options->insecure)
+			place->url, place->address);
+	if (address->bind && !is_loopback(host) && !place->insecure)
 		return wb_fail(ret_error, -EINVAL,
-			"%s: binding to '%s' lets every host that reaches it read the packets,"
+			"%s: binding to '%s' lets every host that reaches it %s packets,"
 			" without authentication or encryption: use 127.0.0.1, or say"
 			" insecure=true",
-			args->url, args->address);
+			place->url, place->address, place->producer ? "read the" : "send");
 	/* libzmq resolves names when it connects, and takes addresses only when it binds. */
 	name = address->bind && strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
 	address->ipv6 = strchr(name, ':') != NULL;
@@ -72,13 +70,14 @@ static int tcp_address(const struct wb_transport_args *args, struct wb_zmq_addre
 	return 0;
 }
 
-int wb_zmq_address(const struct wb_transport_args *args, struct wb_zmq_address *ret_address, struct wb_error *ret_error)
+int wb_zmq_address(const struct wb_zmq_place *place, struct wb_zmq_address *ret_address, struct wb_error *ret_error)
 {
-	const struct wb_zmq_options *options = args->options;
+	const bool any_host = strncmp(place->address, "*:", 2) == 0;
 
 	memset(ret_address, 0, sizeof(*ret_address));
-	ret_address->bind = options->bind != WB_ZMQ_BIND_NO;
-	if (args->address[0] == '/')
-		return path_address(args, ret_address, ret_error);
-	return tcp_address(args, ret_address, ret_error);
+	ret_address->bind =
+		place->bind == WB_ZMQ_BIND_YES || (place->bind == WB_ZMQ_BIND_AUTO && (place->producer || any_host));
+	if (place->address[0] == '/')
+		return path_address(place, ret_address, ret_error);
+	return tcp_address(place, ret_address, ret_error);
 }

@@ -22,12 +22,11 @@
 #include <zmq.h>
 
 #include "wirebus/transport.h"
+#include "zmq_address.h"
 
 #define WB_ZMQ_CACHE_LINE 64
 #define WB_ZMQ_TOPIC_BYTES 320
 #define WB_ZMQ_NEVER INT64_MAX
-
-enum wb_zmq_bind { WB_ZMQ_BIND_AUTO, WB_ZMQ_BIND_YES, WB_ZMQ_BIND_NO };
 
 struct wb_zmq_options {
 	unsigned int bind; /* enum wb_zmq_bind */
@@ -35,13 +34,6 @@ struct wb_zmq_options {
 	uint64_t sndhwm; /* messages for each peer */
 	uint64_t linger_ms;
 	uint64_t subscribers;
-};
-
-struct wb_zmq_address {
-	char endpoint[320]; /* as libzmq takes it */
-	const char *path;   /* into endpoint; NULL: not ipc */
-	bool bind;
-	bool ipv6;
 };
 
 /*
@@ -131,10 +123,6 @@ struct wb_transport {
 };
 
 int64_t wb_zmq_now_ns(void);
-
-/* Check the address against the options, and fill ret_address. Errors: -EINVAL with a message. */
-int wb_zmq_address(
-	const struct wb_transport_args *args, struct wb_zmq_address *ret_address, struct wb_error *ret_error);
 
 /* Make the socket and its monitor; bind or connect. Errors: negative errno with a message, nothing is left open. */
 int wb_zmq_socket_open(struct wb_transport *transport, struct wb_error *ret_error);

@@ -50,7 +50,7 @@ void rig_batch_init(struct rig_batch *batch, uint32_t worker, uint64_t sequence,
 
 void rig_batch_fini(struct rig_batch *batch)
 {
-	free((void *)(uintptr_t)batch->batch.data);
+	free((void *)batch->batch.data);
 }
 
 uint64_t rig_check(const uint8_t *data, size_t size, uint32_t *ret_worker)

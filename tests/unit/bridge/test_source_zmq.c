@@ -102,7 +102,8 @@ static void expect_error(struct rig_source *source, int code, const char *text)
 		fail_msg("\"%s\" does not say \"%s\"", source->error.message, text);
 }
 
-/* Until a subscription has arrived PUB sends to nobody: repeat a message until it is seen, and read the repeats away. */
+/* Until a subscription has arrived PUB sends to nobody: repeat a message until it is seen, and read the repeats away.
+ */
 static void synchronize(struct peer *pub, struct rig_source *source, const char *topic)
 {
 	struct rig_batch batch;
@@ -225,7 +226,7 @@ static void too_long_message_is_not_taken(void **state)
 	assert_int_equal(rig_source_next(&source, 3000), 0);
 	send_batch(&push, "wb1/node/1/", 3, 1000);
 	expect_batch(&source, 3, 1000);
-	assert_int_equal(rig_log_count("connection was lost"), 1);
+	assert_int_equal(rig_log_count("connection was lost"), 0); /* it came back before that was worth a word */
 	assert_int_equal(rig_log_count("messages longer than 4194304 bytes"), 1);
 	rig_log_end();
 	rig_source_close(&source);
@@ -235,8 +236,8 @@ static void too_long_message_is_not_taken(void **state)
 /* Something that is no ZeroMQ connects to our socket and talks, again and again. */
 static void strangers_do_not_disturb(void **state)
 {
-	static const char *const talk[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x03",
-		"\x16\x03\x01\x02", "\x01", ""};
+	static const char *const talk[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x03", "\x16\x03\x01\x02", "\x01", ""};
 	struct sockaddr_in address = {.sin_family = AF_INET};
 	struct rig_source source;
 	struct peer push, probe;
@@ -365,7 +366,7 @@ static void publisher_may_come_late_and_come_back(void **state)
 		send_batch(&pub, "wb1/node/1/", i, 1000);
 		expect_batch(&source, i, 1000);
 		peer_fini(&pub);
-		assert_int_equal(rig_source_next(&source, 500), 0);
+		assert_int_equal(rig_source_next(&source, 2500), 0);
 		assert_int_equal(rig_log_count("connection was lost"), i);
 		assert_int_equal(rig_log_count("connected again"), i - 1);
 	}
@@ -436,7 +437,7 @@ static void wrong_urls_are_refused(void **state)
 		{"zmq+sub://*:5555", -EINVAL, "insecure=true"},
 		{"zmq+pull://0.0.0.0:5555?bind=yes", -EINVAL, "insecure=true"},
 		{"zmq+pull://[::]:5555?bind=yes", -EINVAL, "insecure=true"},
-		{"zmq+sub://*:5555?bind=no", -EINVAL, "\"*\""},
+		{"zmq+sub://*:5555?bind=no", -EINVAL, "'*'"},
 		{"zmq+sub://localhost", -EINVAL, "localhost"},
 		{"zmq+sub://localhost:0", -EINVAL, "localhost:0"},
 		{"zmq+sub://localhost:70000", -EINVAL, "70000"},
