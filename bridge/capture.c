@@ -196,13 +196,6 @@ int wb_capture_open_rings(struct wb_capture *capture, const struct wb_config *co
 	return r;
 }
 
-static unsigned int free_buffers(void *context)
-{
-	struct wb_worker *worker = context;
-
-	return wb_pool_free_count(&worker->pool);
-}
-
 static unsigned int outstanding(const struct wb_worker *worker)
 {
 	return worker->pool.count + worker->oversize.count + worker->control.count;
@@ -244,7 +237,7 @@ int wb_capture_open_bus(struct wb_capture *capture, const struct wb_config *conf
 		struct wb_worker *worker = &capture->workers[i];
 
 		r = capture->setup.ops->lane(
-			capture->transport, free_buffers, worker, outstanding(worker), &worker->lane);
+			capture->transport, wb_worker_free_buffers, worker, outstanding(worker), &worker->lane);
 		if (r < 0)
 			return wb_fail(ret_error, r, "%s: %s", capture->setup.url.text, strerror(-r));
 	}
@@ -296,13 +289,17 @@ bool wb_capture_failed(const struct wb_capture *capture)
 	return false;
 }
 
-void wb_capture_finish(struct wb_capture *capture, int flush_ms)
+int wb_capture_flush(struct wb_capture *capture, int timeout_ms)
+{
+	return capture->setup.ops->flush(capture->transport, timeout_ms);
+}
+
+void wb_capture_finish(struct wb_capture *capture)
 {
 	for (unsigned int i = 0; i < capture->worker_count; i++)
 		wb_worker_join(&capture->workers[i]);
 	if (!capture->transport)
 		return;
-	capture->setup.ops->flush(capture->transport, flush_ms);
 	capture->setup.ops->close(capture->transport);
 	capture->transport = NULL;
 }
@@ -321,7 +318,7 @@ void wb_capture_totals(struct wb_capture *capture, struct wb_ledger_totals *ret_
 void wb_capture_close(struct wb_capture *capture)
 {
 	wb_capture_give_up(capture);
-	wb_capture_finish(capture, 0);
+	wb_capture_finish(capture);
 	for (unsigned int i = 0; i < capture->worker_count; i++) {
 		struct wb_worker *worker = &capture->workers[i];
 

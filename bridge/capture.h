@@ -32,8 +32,10 @@ void wb_capture_give_up(struct wb_capture *capture);
 /* Whether every worker has ended, and whether one ended by itself. */
 bool wb_capture_ended(const struct wb_capture *capture);
 bool wb_capture_failed(const struct wb_capture *capture);
-/* Wait for the workers, flush the bus for up to flush_ms, close it. The ledgers are final then. */
-void wb_capture_finish(struct wb_capture *capture, int flush_ms);
+/* Wait up to timeout_ms until the bus has settled everything; the workers have ended. 0 or -ETIMEDOUT. */
+int wb_capture_flush(struct wb_capture *capture, int timeout_ms);
+/* Wait for the workers, close the bus, which gives up what it still holds. The ledgers are final then. */
+void wb_capture_finish(struct wb_capture *capture);
 /* Sum of the workers' ledgers. */
 void wb_capture_totals(struct wb_capture *capture, struct wb_ledger_totals *ret_totals);
 /* Free everything; zeroed and half-opened captures are allowed. */

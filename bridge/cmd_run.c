@@ -52,6 +52,8 @@ struct run {
 	struct wb_capture *captures;
 	uint8_t session_id[16];
 	int signal_fd;
+	/* Monotonic: from then on nothing waits for the bus. 0: not stopped yet, or not to be waited. */
+	uint64_t flush_end_ns;
 	FILE *ledger;
 };
 
@@ -283,7 +285,15 @@ static void stop_all(struct run *run, void (*stop)(struct wb_capture *capture))
 		stop(&run->captures[i]);
 }
 
-/* Until a signal or a worker's failure; then until every worker has ended. A second signal hurries. */
+/* A second signal hurries. */
+static void hurry(struct run *run)
+{
+	wb_log(WB_LOG_WARNING, "second signal: not waiting any longer");
+	run->flush_end_ns = 0;
+	stop_all(run, wb_capture_give_up);
+}
+
+/* Until a signal or a worker's failure; then until every worker has ended. */
 static int watch(struct run *run)
 {
 	bool failed = false;
@@ -297,13 +307,11 @@ static int watch(struct run *run)
 		wb_log(WB_LOG_INFO, "%s: stopping; waiting up to %llu ms for the bus to take what is left",
 			signal_number == SIGINT ? "interrupted" : "terminated",
 			(unsigned long long)run->config.flush_ms);
+	run->flush_end_ns = wb_monotonic_ns() + run->config.flush_ms * 1000000u;
 	stop_all(run, wb_capture_stop);
-	while (!all_ended(run)) {
-		if (!wait_signal(run, WATCH_MS / 4))
-			continue;
-		wb_log(WB_LOG_WARNING, "second signal: not waiting any longer");
-		stop_all(run, wb_capture_give_up);
-	}
+	while (!all_ended(run))
+		if (wait_signal(run, WATCH_MS / 4))
+			hurry(run);
 	return any_failed(run) ? WB_EXIT_FAILED : WB_EXIT_OK;
 }
 
@@ -330,6 +338,17 @@ static void write_ledger_json(struct run *run)
 	fputs("]}\n", run->ledger);
 }
 
+/*
+ * The workers have ended, some with the end of stream still on its way behind what the bus has not taken yet: it has
+ * the rest of the flush time.
+ */
+static void flush(struct run *run, struct wb_capture *capture)
+{
+	while (wb_capture_flush(capture, WATCH_MS / 4) < 0 && wb_monotonic_ns() < run->flush_end_ns)
+		if (wait_signal(run, 0))
+			hurry(run);
+}
+
 /* Flush and close the buses, then tell where every packet went. */
 static int finish(struct run *run)
 {
@@ -340,8 +359,8 @@ static int finish(struct run *run)
 		struct wb_ledger_totals totals;
 		uint64_t lost;
 
-		/* The workers have waited for their share of the flush time; what is left is the end of stream. */
-		wb_capture_finish(capture, (int)(run->config.flush_ms < 2000 ? run->config.flush_ms : 2000));
+		flush(run, capture);
+		wb_capture_finish(capture);
 		wb_capture_totals(capture, &totals);
 		lost = totals.counters.failed + totals.counters.unknown + totals.counters.dropped;
 		if (lost)

@@ -81,6 +81,8 @@ static int reserved(const struct wb_property *property, const char *url, struct 
 		{"max.in.flight", "use in_flight"},
 		{"max.in.flight.requests.per.connection", "use in_flight"},
 		{"message.copy.max.bytes", "batches are sent by reference"},
+		{"delivery.report.only.error", "every batch must be reported, or its memory never comes back"},
+		{"transactional.id", "batches are not sent in transactions"},
 	};
 
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
@@ -134,6 +136,9 @@ static int set_all(
 	/* 0: a message waits for its broker for ever; how long, is the pool's and the flush time's business. */
 	if (r == 0)
 		r = set(conf, "message.timeout.ms", "0", args->url, ret_error);
+	/* librdkafka's 10 s are longer than the pool and the ring hold what comes meanwhile. */
+	if (r == 0)
+		r = set(conf, "reconnect.backoff.max.ms", "1000", args->url, ret_error);
 	if (r == 0)
 		r = set(conf, "partitioner", "murmur2_random", args->url, ret_error);
 	if (r == 0)
@@ -209,4 +214,28 @@ rd_kafka_headers_t *wb_kafka_headers(const struct wb_batch *batch)
 	add_number(headers, "wb-packets", batch->packets);
 	add_number(headers, "wb-flags", batch->flags);
 	return headers;
+}
+
+enum wb_cause wb_kafka_cause(rd_kafka_resp_err_t error)
+{
+	switch (error) {
+	case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+	case RD_KAFKA_RESP_ERR__TIMED_OUT:
+	case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+		return WB_CAUSE_TIMEOUT;
+	case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+	case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+		return WB_CAUSE_TOO_LARGE;
+	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+	case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+		return WB_CAUSE_DENIED;
+	case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
+	case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
+	case RD_KAFKA_RESP_ERR__DESTROY:
+		return WB_CAUSE_SHUTDOWN;
+	default:
+		return WB_CAUSE_REFUSED;
+	}
 }

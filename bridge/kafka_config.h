@@ -30,5 +30,7 @@ int wb_kafka_producer_conf(const struct wb_transport_args *args, rd_kafka_conf_t
  * Ownership: the record's once produced, else rd_kafka_headers_destroy().
  */
 rd_kafka_headers_t *wb_kafka_headers(const struct wb_batch *batch);
+/* Why a batch failed, from the error of its delivery report. */
+enum wb_cause wb_kafka_cause(rd_kafka_resp_err_t error);
 
 #endif

@@ -81,16 +81,29 @@ void wb_pool_fini(struct wb_pool *pool)
 	memset(pool, 0, sizeof *pool);
 }
 
+/* Put what has come back in front of the free list: it was used last, so it is still in the caches. */
+static void collect(struct wb_pool *pool)
+{
+	struct wb_buffer *first, *last;
+
+	if (!atomic_load_explicit(&pool->returned, memory_order_relaxed))
+		return;
+	/* Acquire: what the last holders did with the buffers happened before we write into them again. */
+	first = atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
+	for (last = first; last->next; last = last->next)
+		;
+	last->next = pool->free;
+	pool->free = first;
+}
+
 struct wb_buffer *wb_pool_take(struct wb_pool *pool)
 {
-	struct wb_buffer *buffer = pool->free;
+	struct wb_buffer *buffer;
 
-	if (!buffer) {
-		/* Acquire: what the last holders did with the buffers happened before we write into them again. */
-		buffer = atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
-		if (!buffer)
-			return NULL;
-	}
+	collect(pool);
+	buffer = pool->free;
+	if (!buffer)
+		return NULL;
 	pool->free = buffer->next;
 	atomic_fetch_sub_explicit(&pool->free_count, 1, memory_order_relaxed);
 	atomic_store_explicit(&buffer->references, 1, memory_order_relaxed);

@@ -24,6 +24,8 @@
 /* How often to ask for the broker while none answers. */
 #define PROBE_MS 1000
 #define REPORT_POLL_MS 100
+/* Between messages about batches that failed. */
+#define REFUSED_LOG_MS 10000
 /* How long no broker may answer, after the start, before the user is told; a refused connection is told at once. */
 #define PATIENCE_MS 3000
 
@@ -38,9 +40,11 @@ struct producer {
 	atomic_bool failed;	    /* a fatal error: the client takes nothing more */
 	atomic_bool ever_connected; /* callbacks run on this thread and on the one that flushes, hence atomic */
 	atomic_bool told_down;
-	pthread_mutex_t lock; /* of reason */
-	char reason[160];     /* why the last connection failed */
-	bool told_topic;      /* the thread's own, as the next ones */
+	pthread_mutex_t lock;	  /* of the next three */
+	char reason[160];	  /* why the last connection failed */
+	uint64_t refused;	  /* batches that failed since it was told last */
+	uint64_t told_refused_ms; /* 0: not yet */
+	bool told_topic;	  /* the thread's own, as the next ones */
 	uint64_t started_ms;
 	uint64_t probed_ms;
 };
@@ -76,30 +80,6 @@ static uint64_t monotonic_ms(void)
 	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
 }
 
-static enum wb_cause cause_of(rd_kafka_resp_err_t error)
-{
-	switch (error) {
-	case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
-	case RD_KAFKA_RESP_ERR__TIMED_OUT:
-	case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
-		return WB_CAUSE_TIMEOUT;
-	case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-	case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-		return WB_CAUSE_TOO_LARGE;
-	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-	case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-	case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-		return WB_CAUSE_DENIED;
-	case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
-	case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
-	case RD_KAFKA_RESP_ERR__DESTROY:
-		return WB_CAUSE_SHUTDOWN;
-	default:
-		return WB_CAUSE_REFUSED;
-	}
-}
-
 /* The broker answered: say so if it had been said that none does. */
 static void mark_connected(struct producer *producer)
 {
@@ -131,6 +111,29 @@ static void mark_down(struct producer *producer, const char *reason)
 		transport->url, reason);
 }
 
+/* A broker that refuses one batch often refuses all that follow. */
+static void tell_refused(struct producer *producer, const struct wb_batch *batch, rd_kafka_resp_err_t error)
+{
+	struct wb_transport *transport = producer->transport;
+	uint64_t refused, now = monotonic_ms();
+	bool due;
+
+	pthread_mutex_lock(&producer->lock);
+	refused = ++producer->refused;
+	due = !producer->told_refused_ms || now - producer->told_refused_ms >= REFUSED_LOG_MS;
+	if (due) {
+		producer->refused = 0;
+		producer->told_refused_ms = now;
+	}
+	pthread_mutex_unlock(&producer->lock);
+	if (due)
+		transport->log(transport->log_context, WB_LOG_ERROR,
+			"%s: batch %" PRIu64 " of stream %u with %u packets: %s; %" PRIu64 " failed since this was "
+			"said last",
+			transport->url, batch->batch_seq, batch->stream_id, batch->packets, rd_kafka_err2str(error),
+			refused);
+}
+
 /* The delivery report: the only place where a batch that librdkafka took is settled. */
 static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, void *context)
 {
@@ -147,12 +150,10 @@ static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, voi
 	} else if (rd_kafka_message_status(message) == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED) {
 		result = WB_RESULT_UNKNOWN;
 	} else {
-		cause = cause_of(message->err);
+		cause = wb_kafka_cause(message->err);
 	}
 	if (message->err && cause != WB_CAUSE_SHUTDOWN && message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
-		transport->log(transport->log_context, WB_LOG_ERROR,
-			"%s: batch %" PRIu64 " of stream %u with %u packets: %s", transport->url, batch->batch_seq,
-			batch->stream_id, batch->packets, rd_kafka_err2str(message->err));
+		tell_refused(producer, batch, message->err);
 	batch->settle(batch, result, cause);
 	/* Afterwards: a flush that finds everything counted must find it settled. */
 	atomic_fetch_add_explicit(&transport->settled, 1, memory_order_release);
@@ -279,7 +280,13 @@ static int producer_open(struct producer *producer, const struct wb_transport_ar
 		rd_kafka_conf_destroy(conf);
 		return wb_fail(ret_error, -EINVAL, "%s: %s", args->url, reason);
 	}
-	r = -pthread_create(&producer->thread, NULL, report_main, producer);
+	return 0;
+}
+
+static int producer_start(struct producer *producer, const struct wb_transport_args *args, struct wb_error *ret_error)
+{
+	int r = -pthread_create(&producer->thread, NULL, report_main, producer);
+
 	if (r < 0)
 		return wb_fail(ret_error, r, "%s: cannot start a thread: %s", args->url, strerror(-r));
 	pthread_setname_np(producer->thread, "kafka-reports");
@@ -313,6 +320,12 @@ static int kafka_open(
 		pthread_mutex_init(&transport->producers[i].lock, NULL);
 		transport->producer_count++;
 		r = producer_open(&transport->producers[i], args, ret_error);
+		if (r < 0)
+			goto close_transport;
+	}
+	/* Afterwards: each producer sets the topic once more, and the threads read it. */
+	for (unsigned int i = 0; i < options->producers; i++) {
+		r = producer_start(&transport->producers[i], args, ret_error);
 		if (r < 0)
 			goto close_transport;
 	}
@@ -426,14 +439,12 @@ static void producer_close(struct producer *producer)
 	atomic_store(&producer->stop, true);
 	if (producer->thread_started)
 		pthread_join(producer->thread, NULL);
-	if (!producer->client) {
-		pthread_mutex_destroy(&producer->lock);
-		return;
-	}
-	rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-	while (rd_kafka_outq_len(producer->client) > 0)
+	while (producer->client && rd_kafka_outq_len(producer->client) > 0) {
+		rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
 		rd_kafka_flush(producer->client, REPORT_POLL_MS);
-	rd_kafka_destroy(producer->client);
+	}
+	if (producer->client)
+		rd_kafka_destroy(producer->client);
 	pthread_mutex_destroy(&producer->lock);
 }
 

@@ -14,6 +14,9 @@
 
 #define CONTROL_BUFFERS 4
 #define OVERSIZE_BUFFERS 4
+#define HELD_BACK_MS 20
+/* With no more of them free, a small pool counts as empty. */
+#define SMALL_POOL_RESERVE 1
 /* Room in a control buffer beyond the batch's facts. */
 #define CONTROL_SLACK_BYTES 256
 
@@ -21,6 +24,16 @@ void wb_worker_name(const struct wb_worker *worker, char *name, size_t size)
 {
 	snprintf(name, size, "%s/%u", worker->config->name ? worker->config->name : worker->config->interface,
 		worker->worker_id);
+}
+
+unsigned int wb_worker_free_buffers(void *context)
+{
+	struct wb_worker *worker = context;
+
+	if (wb_pool_free_count(&worker->oversize) <= SMALL_POOL_RESERVE ||
+		wb_pool_free_count(&worker->control) <= SMALL_POOL_RESERVE)
+		return 0;
+	return wb_pool_free_count(&worker->pool);
 }
 
 /* tpacket_packet.packet_type as the direction and reception bits of the flags word. */
@@ -103,14 +116,40 @@ static bool stopping(const struct wb_worker *worker)
 	return atomic_load_explicit(&worker->stopping, memory_order_acquire);
 }
 
+/*
+ * How old the open batch may become. While the bus takes nothing, a batch that is sealed at its age uses a whole buffer
+ * up for a few packets, and at low rates the pool would be empty after seconds. So buffers are spent the more slowly
+ * the fewer are left. A bus that does not acknowledge may keep up to three quarters of them for peers that have
+ * stalled, and the others shall not wait for their packets: there only the last quarter is spared. Without any other
+ * buffer nothing would be gained: the batch stays open until it is full or one comes back.
+ */
+static uint64_t allowed_age_ns(const struct wb_worker *worker)
+{
+	const uint64_t max_ms = UINT64_MAX / 1000000u;
+	bool acknowledges = worker->ops->capabilities & WB_TRANSPORT_ACKNOWLEDGES;
+	uint64_t plenty = (uint64_t)worker->pool.count * (acknowledges ? 3 : 1) / 4;
+	uint64_t free_buffers = atomic_load_explicit(&worker->pool.free_count, memory_order_relaxed);
+	uint64_t age_ms = worker->config->batch_age_ms;
+
+	if (free_buffers == 0)
+		age_ms = max_ms;
+	else if (free_buffers < plenty)
+		age_ms = age_ms * plenty * plenty / (free_buffers * free_buffers);
+	return (age_ms < max_ms ? age_ms : max_ms) * 1000000u;
+}
+
 /* How long the ring may be waited for until the open batch is due, or a heartbeat. */
 static int until_due_ms(const struct wb_worker *worker, uint64_t now_ns)
 {
 	const struct wb_stream *stream = &worker->stream;
 	uint64_t due_ns = stream->published_ns + worker->config->heartbeat_ms * 1000000u;
 
-	if (stream->open)
+	if (stream->open) {
 		due_ns = stream->opened_ns + worker->config->batch_age_ms * 1000000u;
+		/* It is held back: look again in a while whether the bus takes batches now. */
+		if (due_ns <= now_ns && now_ns - stream->opened_ns < allowed_age_ns(worker))
+			return HELD_BACK_MS;
+	}
 	return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns + 999999u) / 1000000u);
 }
 
@@ -121,7 +160,7 @@ static void publish_due(struct wb_worker *worker, bool quiet)
 	uint64_t now_ns = wb_monotonic_ns();
 
 	if (stream->open) {
-		if (now_ns - stream->opened_ns >= worker->config->batch_age_ms * 1000000u)
+		if (now_ns - stream->opened_ns >= allowed_age_ns(worker))
 			wb_worker_seal(worker, 0);
 	} else if (quiet && now_ns - stream->published_ns >= worker->config->heartbeat_ms * 1000000u) {
 		wb_worker_publish_empty(worker, WBPROTO_BATCH_HEARTBEAT);

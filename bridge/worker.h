@@ -79,6 +79,13 @@ void wb_worker_join(struct wb_worker *worker);
 /* After the transport was closed. */
 void wb_worker_fini(struct wb_worker *worker);
 
+/*
+ * Buffers that the worker can still take. None when one of its small pools is about to run dry: a frame that travels
+ * alone, a heartbeat or the end of stream would have to wait for what a bus that has stalled holds, although the large
+ * pool is free. Signature of wb_transport_ops.lane's callback.
+ */
+unsigned int wb_worker_free_buffers(void *worker);
+
 /* Name of a worker in messages and of its thread. */
 void wb_worker_name(const struct wb_worker *worker, char *name, size_t size);
 

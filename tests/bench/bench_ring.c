@@ -15,7 +15,7 @@
 #include "wbproto.h"
 
 #define BATCH_BYTES (256 * 1024)
-#define BATCHES 128
+#define BATCHES 4
 
 static struct tpacket *ring;
 static volatile sig_atomic_t stop;
@@ -27,7 +27,7 @@ static void on_signal(int number)
 	tpacket_wake(ring);
 }
 
-/* A pool's worth of buffers in turn, so that the caches see what they see in the program. */
+/* A few buffers in turn, as many as are under way in the program when the bus keeps up. */
 static void encode(struct wbproto_encoder *encoder, uint8_t *memory, unsigned int *turn, const struct tpacket_packet *p)
 {
 	static const struct wbproto_batch facts = {

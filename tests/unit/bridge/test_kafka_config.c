@@ -107,6 +107,7 @@ static void defaults_keep_the_promises(void **state)
 	assert_property(conf, "enable.idempotence", "true");
 	assert_property(conf, "request.required.acks", "-1");
 	assert_property(conf, "message.timeout.ms", "0");
+	assert_property(conf, "reconnect.backoff.max.ms", "1000");
 	assert_property(conf, "partitioner", "murmur2_random");
 	assert_property(conf, "compression.codec", "none");
 	assert_property(conf, "linger.ms", "5");
@@ -222,6 +223,12 @@ static void wrong_properties_are_refused(void **state)
 		{"message.copy.max.bytes", "1",
 			"kafka://URL: property 'message.copy.max.bytes' is not for the user: batches are sent by "
 			"reference"},
+		{"delivery.report.only.error", "true",
+			"kafka://URL: property 'delivery.report.only.error' is not for the user: every batch must be "
+			"reported, or its memory never comes back"},
+		{"transactional.id", "t",
+			"kafka://URL: property 'transactional.id' is not for the user: batches are not sent in "
+			"transactions"},
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {

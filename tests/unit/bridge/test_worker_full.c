@@ -279,6 +279,61 @@ static void heartbeats_go_on_without_free_buffers(void **state)
 	rig_fini(&rig);
 }
 
+/*
+ * A transport that keeps what it can is told that nothing is free before frames that travel alone, heartbeats or the
+ * end of stream have no buffer left, however many the large pool has.
+ */
+static void small_pools_are_not_used_up(void **state)
+{
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_start(&rig);
+	rig_stop(&rig);
+	assert_int_equal(wb_worker_free_buffers(&rig.worker), rig.config.buffers);
+	for (int i = 0; i < 2; i++) {
+		struct wb_pool *pool = i ? &rig.worker.control : &rig.worker.oversize;
+		struct wb_buffer *taken[3];
+
+		for (int n = 0; n < 3; n++) {
+			taken[n] = wb_pool_take(pool);
+			assert_non_null(taken[n]);
+			assert_int_equal(wb_worker_free_buffers(&rig.worker), n < 2 ? rig.config.buffers : 0);
+		}
+		for (int n = 0; n < 3; n++)
+			wb_buffer_put(taken[n]);
+		assert_int_equal(wb_worker_free_buffers(&rig.worker), rig.config.buffers);
+	}
+	rig_fini(&rig);
+}
+
+/* While the bus takes nothing, a packet now and then does not use a whole buffer up: batches wait and fill up. */
+static void few_packets_do_not_use_up_the_buffers(void **state)
+{
+	struct rig_seen seen;
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.config.buffers = 8;
+	rig.config.batch_age_ms = 1;
+	rig.length = length_100;
+	fake_bus_set_settling(&rig.bus, FAKE_HOLD);
+	rig_start(&rig);
+	for (int i = 0; i < 60; i++) {
+		rig_push(&rig, 1);
+		pause_ms(5);
+	}
+	/* All of them were read. With a batch for each, the worker would wait for a buffer at the ninth. */
+	assert_true(fake_ring_wait_empty(&rig.ring, RIG_PATIENCE_MS));
+	assert_true(fake_bus_messages(&rig.bus) < 8);
+	/* Once the bus goes on, so does the batch that was held back, without a further packet. */
+	fake_bus_set_settling(&rig.bus, FAKE_SETTLE_LATER);
+	assert_true(fake_bus_wait_messages(&rig.bus, 8, RIG_PATIENCE_MS));
+	rig_end_complete(&rig, &seen);
+	assert_int_equal(seen.packets, 60);
+	rig_fini(&rig);
+}
+
 /* Pushes while the worker runs and looks at its ledger all the time. */
 static void *watch(void *context)
 {
@@ -360,6 +415,8 @@ int main(void)
 		cmocka_unit_test(what_the_bus_never_takes_is_dropped),
 		cmocka_unit_test(refused_heartbeats_leave_no_hole),
 		cmocka_unit_test(heartbeats_go_on_without_free_buffers),
+		cmocka_unit_test(small_pools_are_not_used_up),
+		cmocka_unit_test(few_packets_do_not_use_up_the_buffers),
 		cmocka_unit_test(nothing_is_lost_with_a_slow_bus),
 		cmocka_unit_test(outcomes_are_booked),
 	};
