@@ -150,6 +150,26 @@ static int open_group(struct wb_capture *capture, const struct wb_filter *filter
 	return r;
 }
 
+/*
+ * The kernel takes the memory of a ring at once, page by page, and ends processes when there is none left: more than
+ * the half of what the host has is a mistake.
+ */
+static int check_memory(const struct wb_capture_config *config, struct wb_error *ret_error)
+{
+	uint64_t host_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t worker_bytes = config->block_bytes * config->block_count + config->buffers * config->batch_bytes;
+
+	if (worker_bytes <= host_bytes / 2 / config->workers)
+		return 0;
+	return wb_fail(ret_error, -ENOMEM,
+		"capture %s: %llu worker(s) of block_count %llu x block_bytes %llu and buffers %llu x batch_bytes %llu "
+		"need more "
+		"than half of this host's %llu MiB; lower them",
+		wb_capture_name(config), (unsigned long long)config->workers, (unsigned long long)config->block_count,
+		(unsigned long long)config->block_bytes, (unsigned long long)config->buffers,
+		(unsigned long long)config->batch_bytes, (unsigned long long)(host_bytes >> 20));
+}
+
 int wb_capture_open_rings(struct wb_capture *capture, const struct wb_config *config,
 	const struct wb_capture_config *capture_config, const uint8_t *session_id, uint32_t first_worker_id,
 	struct wb_error *ret_error)
@@ -161,6 +181,9 @@ int wb_capture_open_rings(struct wb_capture *capture, const struct wb_config *co
 
 	memset(capture, 0, sizeof *capture);
 	capture->config = capture_config;
+	r = check_memory(capture_config, ret_error);
+	if (r < 0)
+		return r;
 	if (!if_nametoindex(capture_config->interface))
 		return wb_fail(ret_error, -ENODEV, "interface '%s' does not exist; 'ip link' lists those that do",
 			capture_config->interface);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kafka_address.h"
 #include "log.h"
 #include "secret.h"
 
@@ -15,8 +16,6 @@
  * value, key and headers with message.max.bytes.
  */
 #define RECORD_OVERHEAD_BYTES 1024
-/* Kafka's limit on the length of a topic's name. */
-#define TOPIC_MAX 249
 
 const struct wb_option_row wb_kafka_rows[] = {
 	{"compression", WB_OPTION_CHOICE, offsetof(struct wb_kafka_options, compression), "none", 0, 0,
@@ -85,35 +84,15 @@ static int reserved(const struct wb_property *property, const char *url, struct 
 		{"transactional.id", "batches are not sent in transactions"},
 	};
 
+	if ((strcmp(property->key, "acks") == 0 || strcmp(property->key, "request.required.acks") == 0) &&
+		strcmp(property->value, "0") == 0)
+		return wb_fail(ret_error, -EINVAL,
+			"%s: property '%s': 0 means that nothing is acknowledged; use 1 or all", url, property->key);
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
 		if (strcmp(property->key, keys[i].key) == 0)
 			return wb_fail(ret_error, -EINVAL, "%s: property '%s' is not for the user: %s", url,
 				property->key, keys[i].instead);
 	return 0;
-}
-
-/* "host:port[,host:port]/topic" */
-static int split_address(
-	const struct wb_transport_args *args, char **ret_brokers, char **ret_topic, struct wb_error *ret_error)
-{
-	const char *slash = strchr(args->address, '/');
-	const char *topic = slash ? slash + 1 : "";
-
-	if (!slash || slash == args->address || !*topic)
-		return wb_fail(ret_error, -EINVAL, "'%s': must be kafka://HOST:PORT[,HOST:PORT]/TOPIC", args->url);
-	if (strlen(topic) > TOPIC_MAX ||
-		strspn(topic, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != strlen(topic) ||
-		strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0)
-		return wb_fail(ret_error, -EINVAL,
-			"'%s': topic '%s' must be 1 to %d letters, digits, '.', '_' or '-', and neither '.' nor '..'",
-			args->url, topic, TOPIC_MAX);
-	*ret_brokers = strndup(args->address, (size_t)(slash - args->address));
-	*ret_topic = strdup(topic);
-	if (*ret_brokers && *ret_topic)
-		return 0;
-	free(*ret_brokers);
-	free(*ret_topic);
-	return wb_fail(ret_error, -ENOMEM, "out of memory");
 }
 
 static int set_all(
@@ -172,7 +151,7 @@ int wb_kafka_producer_conf(const struct wb_transport_args *args, rd_kafka_conf_t
 	char *brokers = NULL;
 	char *topic = NULL;
 	rd_kafka_conf_t *conf;
-	int r = split_address(args, &brokers, &topic, ret_error);
+	int r = wb_kafka_address(args->url, args->address, &brokers, &topic, ret_error);
 
 	if (r < 0)
 		return r;

@@ -10,35 +10,11 @@
 #include "log.h"
 #include "secret.h"
 
-/* Kafka's limit on the length of a topic's name. */
-#define TOPIC_MAX 249
-#define TOPIC_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 /* What is fetched ahead of the reader: enough to keep it busy, and the bound of the memory used. */
 #define QUEUE_KIB (64u << 10)
 #define FETCH_BYTES (16u << 20)
 /* Largest that librdkafka takes for its limits on sizes. */
 #define BYTES_MAX 1000000000u
-
-int wb_kafka_source_address(
-	const struct wb_source_args *args, char **ret_brokers, char **ret_topic, struct wb_error *ret_error)
-{
-	const char *slash = strchr(args->address, '/');
-	const char *topic = slash ? slash + 1 : "";
-
-	if (!slash || slash == args->address || !*topic)
-		return wb_fail(ret_error, -EINVAL, "%s: must be kafka://HOST:PORT[,HOST:PORT...]/TOPIC", args->url);
-	if (strlen(topic) > TOPIC_MAX || strspn(topic, TOPIC_LETTERS) != strlen(topic) || strcmp(topic, ".") == 0 ||
-		strcmp(topic, "..") == 0)
-		return wb_fail(ret_error, -EINVAL, "%s: topic \"%s\": must be 1 to %d letters, digits, '.', '_' or '-'",
-			args->url, topic, TOPIC_MAX);
-	*ret_brokers = strndup(args->address, (size_t)(slash - args->address));
-	*ret_topic = strdup(topic);
-	if (*ret_brokers && *ret_topic)
-		return 0;
-	free(*ret_brokers);
-	free(*ret_topic);
-	return wb_fail(ret_error, -ENOMEM, "%s: out of memory", args->url);
-}
 
 static void log_line(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
@@ -108,16 +84,15 @@ static int set_properties(rd_kafka_conf_t *conf, const struct wb_source_args *ar
 static int set_sizes(rd_kafka_conf_t *conf, const struct wb_source_args *args, struct wb_error *ret_error)
 {
 	uint64_t message = args->max_message_bytes < BYTES_MAX / 4 ? args->max_message_bytes : BYTES_MAX / 4;
-	uint64_t fetch = message > FETCH_BYTES ? message : FETCH_BYTES;
 	const struct {
 		const char *key;
 		uint64_t value;
 	} sizes[] = {
-		{"fetch.message.max.bytes", message > 1u << 20 ? message : 1u << 20},
-		{"fetch.max.bytes", fetch},
+		{"fetch.message.max.bytes", FETCH_BYTES / 4},
+		{"fetch.max.bytes", FETCH_BYTES},
 		/* The broker sends one record batch even when it is larger than what was asked for. */
-		{"receive.message.max.bytes", 2 * fetch > 100000000 ? 2 * fetch : 100000000},
-		{"queued.max.messages.kbytes", 2 * fetch / 1024 > QUEUE_KIB ? 2 * fetch / 1024 : QUEUE_KIB},
+		{"receive.message.max.bytes", message + FETCH_BYTES > 100000000 ? message + FETCH_BYTES : 100000000},
+		{"queued.max.messages.kbytes", QUEUE_KIB},
 	};
 	int r;
 

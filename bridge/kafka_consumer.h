@@ -7,9 +7,6 @@
 
 #include "source.h"
 
-/* Split "host:port[,host:port]/topic". Ownership: free both. Errors: -EINVAL with a message, -ENOMEM. */
-int wb_kafka_source_address(
-	const struct wb_source_args *args, char **ret_brokers, char **ret_topic, struct wb_error *ret_error);
 /*
  * Make the configuration of a consumer without a group, the user's properties included. Logs go to wb_log().
  * Ownership: destroy it, or give it to rd_kafka_new(). Errors: -EINVAL with a message (a property).

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kafka_address.h"
 #include "kafka_consumer.h"
 #include "log.h"
 #include "registry.h"
@@ -308,7 +309,7 @@ static int kafka_open(const struct wb_source_args *args, struct wb_source **ret_
 		r = wb_fail(ret_error, -ENOMEM, "%s: out of memory", args->url);
 		goto fail;
 	}
-	r = wb_kafka_source_address(args, &source->brokers, &source->topic_name, ret_error);
+	r = wb_kafka_address(args->url, args->address, &source->brokers, &source->topic_name, ret_error);
 	if (r < 0) {
 		source->brokers = source->topic_name = NULL;
 		goto fail;

@@ -44,6 +44,7 @@ struct producer {
 	char reason[160];	  /* why the last connection failed */
 	uint64_t refused;	  /* batches that failed since it was told last */
 	uint64_t told_refused_ms; /* 0: not yet */
+	atomic_bool topic_known;  /* the broker has it */
 	bool told_topic;	  /* the thread's own, as the next ones */
 	uint64_t started_ms;
 	uint64_t probed_ms;
@@ -146,6 +147,7 @@ static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, voi
 	if (!message->err) {
 		result = WB_RESULT_DELIVERED;
 		mark_connected(producer);
+		atomic_store_explicit(&producer->topic_known, true, memory_order_relaxed);
 		atomic_fetch_add_explicit(&transport->bytes, batch->size, memory_order_relaxed);
 	} else if (rd_kafka_message_status(message) == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED) {
 		result = WB_RESULT_UNKNOWN;
@@ -202,6 +204,23 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
 	producer->transport->log(producer->transport->log_context, WB_LOG_DEBUG, "librdkafka: %s: %s", facility, text);
 }
 
+/* A broker that creates topics has it at the second look, so the user is told later, and once. */
+static void look_at_topic(struct producer *producer, const struct rd_kafka_metadata_topic *topic)
+{
+	struct wb_transport *transport = producer->transport;
+
+	if (!topic->err) {
+		atomic_store(&producer->topic_known, true);
+		return;
+	}
+	if (producer->told_topic || monotonic_ms() - producer->started_ms < PATIENCE_MS)
+		return;
+	producer->told_topic = true;
+	transport->log(transport->log_context, WB_LOG_ERROR,
+		"%s: topic '%s': %s; it is tried again until it can be written to", transport->url, transport->topic,
+		rd_kafka_err2str(topic->err));
+}
+
 /* Ask for the topic's metadata: whether a broker answers, and whether it has the topic. */
 static void probe(struct producer *producer)
 {
@@ -211,7 +230,9 @@ static void probe(struct producer *producer)
 	rd_kafka_topic_t *topic;
 	rd_kafka_resp_err_t error;
 
-	if (atomic_load(&producer->connected) || now - producer->probed_ms < PROBE_MS)
+	if (atomic_load(&producer->connected) && atomic_load(&producer->topic_known))
+		return;
+	if (now - producer->probed_ms < PROBE_MS)
 		return;
 	topic = rd_kafka_topic_new(producer->client, transport->topic, NULL);
 	if (!topic)
@@ -225,12 +246,8 @@ static void probe(struct producer *producer)
 		return;
 	}
 	mark_connected(producer);
-	if (metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED &&
-		!producer->told_topic) {
-		producer->told_topic = true;
-		transport->log(transport->log_context, WB_LOG_ERROR, "%s: topic '%s': %s", transport->url,
-			transport->topic, rd_kafka_err2str(metadata->topics[0].err));
-	}
+	if (metadata->topic_cnt == 1)
+		look_at_topic(producer, &metadata->topics[0]);
 	rd_kafka_metadata_destroy(metadata);
 }
 
@@ -357,6 +374,10 @@ static int publish_error(rd_kafka_resp_err_t error)
 	case RD_KAFKA_RESP_ERR_NO_ERROR:
 		return 0;
 	case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+	/* The topic may be created yet, and its loss is no reason to end other captures. */
+	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
 		return -EAGAIN;
 	case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
 		return -EMSGSIZE;

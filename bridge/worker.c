@@ -225,8 +225,12 @@ static void drain(struct wb_worker *worker)
 	while (leases && wb_monotonic_ns() - last_ns < quiet_ms * 1000000u) {
 		int r = tpacket_acquire(worker->ring, (int)worker->config->retire_ms, &lease);
 
-		if (r < 0 && r != -ENETDOWN)
+		if (r < 0 && r != -ENETDOWN) {
+			/* It may have gone while the worker waited for the bus; it is told once. */
+			if (!atomic_load(&worker->exit_code))
+				ring_error(worker, r);
 			break;
+		}
 		if (r != 1)
 			continue;
 		walk(worker, &lease);

@@ -114,6 +114,8 @@ struct wb_transport {
 	bool bounced;	       /* libzmq gave the held message back instead of sending it */
 	bool handshake_failed; /* of the connection whose end is reported next */
 	bool had_peer;
+	bool told_alone; /* that nobody is connected */
+	int64_t alone_since_ns;
 	bool bound;
 	uint64_t bad_handshakes; /* since they were logged last */
 	int64_t next_handshake_log_ns;
@@ -131,6 +133,8 @@ void wb_zmq_socket_close(struct wb_transport *transport);
 
 /* Read what the monitor has to tell, a bounded number of events. */
 void wb_zmq_peers_read(struct wb_transport *transport);
+/* Say, once each time, that nobody has been there for a while to take the batches. PUB that binds needs nobody. */
+void wb_zmq_peers_missing(struct wb_transport *transport);
 
 /*
  * Send one batch of a lane, or the one that is held when batch is NULL. 0: settled, or will be. -EAGAIN: it is held

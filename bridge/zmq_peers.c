@@ -8,6 +8,8 @@
 /* Events of one call: a peer that connects and disconnects all the time must not keep the thread from sending. */
 #define EVENTS_PER_CALL 64
 #define LOG_INTERVAL_NS INT64_C(60000000000)
+/* How long nobody may be there before it is worth a message: consumers come and go. */
+#define ALONE_NS INT64_C(3000000000)
 
 /* Returns the event, or 0 when there is none. Ref: zmq_socket_monitor(3): event (16 bits) and value (32 bits); address.
  */
@@ -47,6 +49,10 @@ static void peer_came(struct wb_transport *transport)
 	if (transport->had_peer && !transport->address.bind)
 		atomic_fetch_add_explicit(&transport->reconnects, 1, memory_order_relaxed);
 	transport->had_peer = true;
+	if (transport->told_alone)
+		transport->log(transport->log_context, WB_LOG_WARNING, "%s: a consumer is connected now",
+			transport->address.endpoint);
+	transport->told_alone = false;
 	atomic_fetch_add_explicit(&transport->peers, 1, memory_order_relaxed);
 	transport->log(transport->log_context, WB_LOG_DEBUG, "%s: a peer connected", transport->address.endpoint);
 }
@@ -59,7 +65,8 @@ static void peer_went(struct wb_transport *transport)
 	transport->handshake_failed = false;
 	if (failed || atomic_load_explicit(&transport->peers, memory_order_relaxed) == 0)
 		return;
-	atomic_fetch_sub_explicit(&transport->peers, 1, memory_order_relaxed);
+	if (atomic_fetch_sub_explicit(&transport->peers, 1, memory_order_relaxed) == 1)
+		transport->alone_since_ns = wb_zmq_now_ns();
 	transport->log(transport->log_context, WB_LOG_DEBUG, "%s: a peer disconnected", transport->address.endpoint);
 }
 
@@ -81,4 +88,21 @@ void wb_zmq_peers_read(struct wb_transport *transport)
 			count_bad_handshake(transport);
 		}
 	}
+}
+
+void wb_zmq_peers_missing(struct wb_transport *transport)
+{
+	const int64_t now = wb_zmq_now_ns();
+
+	if (transport->told_alone || atomic_load_explicit(&transport->peers, memory_order_relaxed) > 0 ||
+		(transport->pub && transport->address.bind))
+		return;
+	if (!transport->alone_since_ns)
+		transport->alone_since_ns = now;
+	if (now - transport->alone_since_ns < ALONE_NS)
+		return;
+	transport->told_alone = true;
+	transport->log(transport->log_context, WB_LOG_WARNING, "%s: no consumer is connected; the capture goes on, %s",
+		transport->address.endpoint,
+		transport->pub ? "and nobody receives its batches" : "and batches are kept in memory until one comes");
 }

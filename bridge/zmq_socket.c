@@ -17,7 +17,7 @@
  * What a peer may send: subscriptions and commands of the protocol, which are short. More is garbage, and libzmq closes
  * the connection before it allocates the memory.
  */
-#define PEER_MESSAGE_BYTES 4096
+#define PEER_MESSAGE_BYTES 512
 
 static int set_int(void *socket, int option, int value)
 {

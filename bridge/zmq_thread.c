@@ -125,6 +125,7 @@ static void wait_for_work(struct wb_transport *transport, bool blocked)
 		fail(transport, -errno);
 	if (items[1].revents)
 		wb_zmq_peers_read(transport);
+	wb_zmq_peers_missing(transport);
 	zmq_getsockopt(transport->socket, ZMQ_EVENTS, &events, &size);
 }
 

@@ -41,14 +41,23 @@ def test_permission(t):
     refused(t, ["run", *NULL], 1, CAPTURED_SIDE, "CAP_NET_RAW", prefix=[*inside(net), *NOBODY])
 
 
+def test_memory(t):
+    """A ring that would make the kernel end processes for want of memory."""
+    net = t.net()
+    refused(t, ["run", *NULL, "--block-count", "65536", "--block-bytes", "1GiB"], 1, "65536", "lower", prefix=inside(net))
+
+
 def test_url(t):
     for url, code in (("kafak://127.0.0.1:9092/packets", 2), ("kafka://127.0.0.1:9092", 2), ("kafka:///packets", 2),
-                      ("zmq+pub://127.0.0.1", 2), ("zmq+pub://127.0.0.1:77777", 2), ("file://", 2), ("nonsense", 2),
+                      ("zmq+pub://127.0.0.1", 2), ("zmq+pub://127.0.0.1:77777", 2), ("kafka://127.0.0.1:99999/packets", 2),
+                      ("kafka://127.0.0.1:9092,/packets", 2), ("kafka://a b:1/packets", 2),
+                      ("kafka://127.0.0.1:9092/p?properties.acks=0", 2), ("file://", 2), ("nonsense", 2),
                       ("null:?nosuch=1", 2), ("kafka://127.0.0.1:9092/packets?compression=zip", 2),
                       ("kafka://127.0.0.1:9092/p?properties.nosuch.key=1", 2), ("zmq+pub://127.0.0.1:5555?sndhwm=0", 2)):
         refused(t, ["run", "-i", CAPTURED_SIDE, "--to", url], code, url.split("?")[0].split("/")[-1] or url)
     for url in ("kafak://127.0.0.1:9092/packets", "zmq+pull://127.0.0.1", "nonsense"):
         refused(t, ["cat", "--from", url], 2, url)
+    refused(t, ["cat", "--from", "kafka://127.0.0.1:99999/packets"], 2, "127.0.0.1:99999")
     refused(t, ["cat"], 2, "--from")
 
 

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The bus is not there: who goes on, who gives up, and what is said about it."""
+import os
+import pathlib
+import signal
 import time
 
 from prelude import ledger, wbtest
@@ -39,6 +42,60 @@ def test_broker_comes_later(t):
     total = t.settle(run, 5000, lossless=True, workers=2)
     expect_equal(total["delivered"], 5000, "delivered")
     cat, checker = t.cat_and_check(net, plan, URL, check=["--interface", CAPTURED_SIDE, "--direction", "in"])
+    expect_equal(cat.wait(30), 0, f"exit code of cat ({cat.err})")
+    t.checked(checker)
+
+
+def test_missing_topic(t):
+    """A topic that the broker does not make by itself: said once, waited for, and nothing is lost when it appears."""
+    net = t.net()
+    broker = t.broker(net, 9099, "auto.create.topics.enable=false")
+    run = t.capture(net, URL)
+    plan = {"count": 5000, "flows": 16, "seed": 6}
+    t.send(net, plan, rate=5000)
+    wbtest.wait_until(lambda: "topic 'packets'" in run.err, 15, "run says that there is no topic")
+    create = ("import sys; from confluent_kafka.admin import AdminClient, NewTopic; "
+              "admin = AdminClient({'bootstrap.servers': sys.argv[1]}); "
+              "[done.result() for done in admin.create_topics([NewTopic('packets', 2, 1)]).values()]")
+    net.run(wbtest.PYTHON, "-c", create, broker.servers)
+    total = t.settle(run, 5000, lossless=True, workers=2)
+    expect_equal(total["delivered"], 5000, "delivered")
+    expect_equal(run.err.count("topic 'packets'"), 1, f"times that it was said: {run.err}")
+
+
+def test_flush_time(t):
+    """A broker that hangs when run is told to stop has the whole of the flush time to come back."""
+    net = t.net()
+    broker = t.broker(net, 9099)
+    broker_pid = int(pathlib.Path(broker.folder, "broker.pid").read_text())
+    run = t.capture(net, URL, "--flush", "8s")
+    t.send(net, {"count": 1000, "flows": 16}, rate=1000)
+    t.cleanup(lambda: os.kill(broker_pid, signal.SIGCONT))
+    os.kill(broker_pid, signal.SIGSTOP)
+    t.send(net, {"count": 5000, "flows": 16}, rate=10000, first=1000)
+    run.send_signal(signal.SIGTERM)
+    time.sleep(6)
+    expect(run.running(), f"run did not wait for the broker: {run.err}")
+    os.kill(broker_pid, signal.SIGCONT)
+    expect_equal(run.wait(20), 0, f"exit code of run ({run.err})")
+    total = ledger.check(run.ledger_path, sent=5000, lossless=True, workers=2)
+    expect_equal(total["delivered"], 5000, "delivered")
+
+
+def test_push_without_consumer(t):
+    """PUSH keeps its batches until somebody comes, and says that it waits, once."""
+    net = t.net()
+    url = "zmq+push://127.0.0.1:5571"
+    run = t.capture(net, url)
+    plan = {"count": 3000, "flows": 16, "seed": 7}
+    t.send(net, plan, rate=3000)
+    wbtest.wait_until(lambda: "no consumer is connected" in run.err, 10, "run says that nobody is there")
+    time.sleep(1)
+    expect_equal(run.err.count("no consumer is connected"), 1, f"times that it was said: {run.err}")
+    cat, checker = t.cat_and_check(net, plan, url.replace("push", "pull"), check=["--interface", CAPTURED_SIDE])
+    wbtest.wait_until(lambda: "a consumer is connected now" in run.err, 10, "run says that somebody came")
+    total = t.settle(run, 3000, lossless=True, workers=2)
+    expect_equal(total["handed_over"], 3000, "handed over")
     expect_equal(cat.wait(30), 0, f"exit code of cat ({cat.err})")
     t.checked(checker)
 
