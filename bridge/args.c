@@ -13,7 +13,7 @@
 
 /* An option as it was found in the tables. */
 struct option {
-	const struct wb_arg *arg;	 /* NULL: a row's own name */
+	const struct wb_arg *arg;        /* NULL: a row's own name */
 	const struct wb_option_row *row; /* NULL: the command's own option, or help */
 	size_t table;
 	bool help;

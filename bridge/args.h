@@ -31,25 +31,25 @@
 #include "wirebus/option.h"
 
 enum {
-	WB_ARG_ROW = 0,	     /* a row of a table was given */
+	WB_ARG_ROW = 0,      /* a row of a table was given */
 	WB_ARG_HELP = -1,    /* -h or --help: known to every command */
 	WB_ARG_OPERAND = -2, /* an argument that is not an option */
 };
 
 /* One option of a command. The table ends with a row of zeros. */
 struct wb_arg {
-	char letter;	   /* 'c' for -c; 0: none */
+	char letter;       /* 'c' for -c; 0: none */
 	const char *name;  /* "config" for --config; NULL: none, or the key's */
 	const char *value; /* what --help calls its value; NULL: it takes none. With a key: NULL is "VALUE" */
 	const char *key;   /* other name of this key's row, which .rows must have; NULL: the command's own option */
-	int id;		   /* of the command's own options: from 1 */
+	int id;            /* of the command's own options: from 1 */
 	const char *help;  /* own options: one sentence without its full stop */
 };
 
 /* A table of options that the command takes as well. The list ends with rows NULL. */
 struct wb_arg_rows {
 	const struct wb_option_row *rows;
-	void *options;	   /* where values are stored at once; NULL: they are returned by wb_args_next() only */
+	void *options;     /* where values are stored at once; NULL: they are returned by wb_args_next() only */
 	const char *title; /* heading in --help */
 };
 
@@ -59,15 +59,15 @@ struct wb_arg_command {
 	const char *about; /* a sentence or more below it; lines are printed as they are */
 	const struct wb_arg *args;
 	const struct wb_arg_rows *rows; /* NULL: none */
-	bool operands;			/* arguments that are no options are allowed, and returned as WB_ARG_OPERAND */
+	bool operands;                  /* arguments that are no options are allowed, and returned as WB_ARG_OPERAND */
 };
 
 struct wb_arg_match {
-	int id;				 /* WB_ARG_*, or that of the command's own option */
-	const char *value;		 /* NULL: takes none. Bool rows: "true" or "false" when nothing was written */
+	int id;                          /* WB_ARG_*, or that of the command's own option */
+	const char *value;               /* NULL: takes none. Bool rows: "true" or "false" when nothing was written */
 	const struct wb_option_row *row; /* WB_ARG_ROW only */
-	size_t table;			 /* WB_ARG_ROW only: position in .rows */
-	char given[80];			 /* the option as it was written, for messages: "--workers", "-w" */
+	size_t table;                    /* WB_ARG_ROW only: position in .rows */
+	char given[80];                  /* the option as it was written, for messages: "--workers", "-w" */
 };
 
 /* The members are the parser's own. */

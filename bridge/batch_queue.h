@@ -20,8 +20,8 @@
 
 struct wb_batch_queue {
 	struct wb_batch **slots;
-	unsigned int size;		       /* of slots: a power of two */
-	unsigned int capacity;		       /* batches */
+	unsigned int size;                     /* of slots: a power of two */
+	unsigned int capacity;                 /* batches */
 	alignas(64) _Atomic unsigned int tail; /* the worker's: batches pushed so far */
 	alignas(64) _Atomic unsigned int head; /* the other thread's: batches popped so far */
 };
@@ -51,7 +51,7 @@ static inline void wb_batch_queue_fini(struct wb_batch_queue *queue)
 static inline bool wb_batch_queue_is_full(struct wb_batch_queue *queue)
 {
 	return atomic_load_explicit(&queue->tail, memory_order_relaxed) -
-		       atomic_load_explicit(&queue->head, memory_order_acquire) >=
+	               atomic_load_explicit(&queue->head, memory_order_acquire) >=
 	       queue->capacity;
 }
 

@@ -25,9 +25,9 @@ struct cached_interface {
 struct run {
 	struct wb_cat *cat;
 	const struct wb_cat_args *args;
-	int quiet;	      /* waits in a row that brought nothing */
-	bool done;	      /* cat->end is set */
-	uint64_t batch;	      /* number of the one at hand, from 1 */
+	int quiet;            /* waits in a row that brought nothing */
+	bool done;            /* cat->end is set */
+	uint64_t batch;       /* number of the one at hand, from 1 */
 	unsigned int lookups; /* in it */
 	struct cached_interface cache[CACHED_INTERFACES];
 };

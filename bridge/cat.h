@@ -18,7 +18,7 @@ enum wb_cat_end {
 	WB_CAT_END_OF_DATA,    /* of a source that knows its end */
 	WB_CAT_END_OF_STREAMS, /* every stream seen has ended */
 	WB_CAT_END_COUNT,
-	WB_CAT_END_STOPPED,	/* by a signal */
+	WB_CAT_END_STOPPED,     /* by a signal */
 	WB_CAT_END_READER_GONE, /* whoever read the output has closed it */
 };
 
@@ -27,8 +27,8 @@ struct wb_cat_args {
 	struct wb_source *source;
 	const struct wb_sink_ops *sink_ops;
 	struct wb_sink *sink;
-	FILE *out;	  /* what the sink writes to: flushed when there is nothing to read */
-	uint64_t count;	  /* end after so many packets; 0: not limited */
+	FILE *out;        /* what the sink writes to: flushed when there is nothing to read */
+	uint64_t count;   /* end after so many packets; 0: not limited */
 	bool until_ended; /* end when every stream seen has ended */
 	const atomic_bool *stop;
 };

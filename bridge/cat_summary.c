@@ -7,7 +7,7 @@
 #include "line.h"
 #include "utf8.h"
 
-#define MAX_RANGES 16u	     /* of missing packets that are listed for a stream */
+#define MAX_RANGES 16u       /* of missing packets that are listed for a stream */
 #define MAX_STREAM_LINES 64u /* for people; the JSON object has them all */
 
 static const char *const end_names[] = {

@@ -11,7 +11,7 @@
 
 #define NODE_BYTES 255
 #define INTERFACE_BYTES 15 /* IFNAMSIZ - 1 */
-#define WORKERS_MAX 256	   /* PACKET_FANOUT_DEFAULT_MAX: members that a fanout group may have */
+#define WORKERS_MAX 256    /* PACKET_FANOUT_DEFAULT_MAX: members that a fanout group may have */
 
 #define ROW_OF(type, member) .offset = offsetof(struct type, member)
 

@@ -19,7 +19,7 @@ struct wb_capture_config {
 	char *interface;
 	char *filter; /* tcpdump expression; NULL: everything */
 	uint64_t workers;
-	char *cpus;	      /* "0,2-3": worker i is pinned to the i-th; NULL: not pinned */
+	char *cpus;           /* "0,2-3": worker i is pinned to the i-th; NULL: not pinned */
 	uint64_t snap_length; /* bytes */
 	bool promiscuous;
 	bool ignore_outgoing;
@@ -33,31 +33,31 @@ struct wb_capture_config {
 	bool defragment;
 	uint64_t fanout_id; /* 0: chosen */
 
-	uint64_t batch_bytes;	  /* target */
+	uint64_t batch_bytes;     /* target */
 	uint64_t batch_max_bytes; /* of a frame that travels alone; 0: the bus's limit */
-	uint64_t batch_packets;	  /* 0: not limited */
+	uint64_t batch_packets;   /* 0: not limited */
 	uint64_t batch_age_ms;
 	unsigned int encoder; /* enum wbproto_encoder_kind */
 	uint64_t buffers;     /* of batch_bytes each, for each worker */
 	uint64_t heartbeat_ms;
 	unsigned int on_full; /* enum wb_on_full */
 
-	char *to;			/* URL */
+	char *to;                       /* URL */
 	struct wb_property *to_options; /* further settings of `to:`, as if they stood in the URL's query */
 	size_t to_option_count;
 };
 
 struct wb_config {
-	char *node;		 /* default: the host's name */
+	char *node;              /* default: the host's name */
 	uint64_t require_bus_ms; /* 0: do not insist */
-	uint64_t flush_ms;	 /* at the end: time for the bus to take what is left */
-	unsigned int log_level;	 /* WB_LOG_* */
-	char *ledger;		 /* file for the final ledger as JSON; NULL: none */
+	uint64_t flush_ms;       /* at the end: time for the bus to take what is left */
+	unsigned int log_level;  /* WB_LOG_* */
+	char *ledger;            /* file for the final ledger as JSON; NULL: none */
 	struct wb_capture_config *captures;
 	size_t capture_count;
 };
 
-extern const struct wb_option_row wb_config_rows[];	    /* of struct wb_config */
+extern const struct wb_option_row wb_config_rows[];         /* of struct wb_config */
 extern const struct wb_option_row wb_capture_config_rows[]; /* of struct wb_capture_config */
 
 /* Called for each error of a file; line and column from 1, 0 when they mean nothing. */

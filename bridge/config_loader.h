@@ -21,8 +21,8 @@ struct wb_loader {
 	struct wb_substitute substitute;
 	const struct wb_yaml_node *root;
 	struct wb_loader_capture *captures; /* of each of the configuration's */
-	bool faulty;			    /* something was reported before the rules were checked */
-	int result;			    /* -ENOMEM, or 0 */
+	bool faulty;                        /* something was reported before the rules were checked */
+	int result;                         /* -ENOMEM, or 0 */
 };
 
 /* A value with its substitutions made. */

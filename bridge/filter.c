@@ -56,7 +56,7 @@ int wb_filter_compile(const char *interface, const char *expression, uint32_t sn
 	struct wb_error *ret_error)
 {
 	struct bpf_program program;
-	pcap_t *pcap;
+	pcap_t *pcap = NULL;
 	int r = open_handle(interface, snap_length, &pcap, ret_error);
 
 	if (r < 0)

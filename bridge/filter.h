@@ -11,7 +11,7 @@ struct sock_filter;
 
 struct wb_filter {
 	struct sock_filter *code; /* owned */
-	uint16_t length;	  /* instructions */
+	uint16_t length;          /* instructions */
 };
 
 /*

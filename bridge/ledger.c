@@ -185,7 +185,7 @@ bool wb_ledger_balanced(const struct wb_ledger_totals *totals, bool ended)
 	uint64_t kept = c->open + c->in_flight + c->spooled;
 	uint64_t ends = c->delivered + c->handed_over + c->failed + c->unknown + c->dropped;
 	uint64_t causes = c->dropped_too_large + c->dropped_no_buffer + c->dropped_bus_full + c->dropped_shutdown +
-			  c->dropped_spool_full;
+	                  c->dropped_spool_full;
 
 	if (c->accepted + c->recovered != kept + ends || c->dropped != causes)
 		return false;

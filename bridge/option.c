@@ -74,9 +74,9 @@ static int parse_number(const char *text, const struct unit *units, uint64_t *re
 
 static int set_number(const struct wb_option_row *row, void *options, const char *value)
 {
-	const struct unit *units = row->type == WB_OPTION_BYTES	     ? byte_units
-				   : row->type == WB_OPTION_DURATION ? duration_units
-								     : plain_units;
+	const struct unit *units = row->type == WB_OPTION_BYTES      ? byte_units
+	                           : row->type == WB_OPTION_DURATION ? duration_units
+	                                                             : plain_units;
 	uint64_t number;
 
 	if (parse_number(value, units, &number) < 0 || number < row->min || (row->max && number > row->max))

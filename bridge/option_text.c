@@ -22,8 +22,8 @@ static void format_number(const struct wb_option_row *row, uint64_t number, char
 	static const struct scale times[] = {{3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
 	static const struct scale plain[] = {{1, ""}};
 	const struct scale *scale = row->type == WB_OPTION_BYTES      ? bytes
-				    : row->type == WB_OPTION_DURATION ? times
-								      : plain;
+	                            : row->type == WB_OPTION_DURATION ? times
+	                                                              : plain;
 
 	while (scale->factor != 1 && (number == 0 || number % scale->factor))
 		scale++;

@@ -159,7 +159,7 @@ int wb_pcapng_write_section(FILE *stream)
 
 int wb_pcapng_write_interface(FILE *stream, const struct wb_pcapng_interface *interface, struct wbproto_view filter)
 {
-	uint8_t resolution = 9;	    /* 10^-9 s */
+	uint8_t resolution = 9;     /* 10^-9 s */
 	uint8_t filter_is_text = 0; /* a libpcap expression follows (section 4.2) */
 	struct block block;
 

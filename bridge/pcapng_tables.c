@@ -16,11 +16,11 @@
 struct worker {
 	uint8_t session_id[WBPROTO_SESSION_ID_BYTES];
 	uint32_t worker_id;
-	bool sole;	/* it captures from one interface only, and its counters can be told */
+	bool sole;      /* it captures from one interface only, and its counters can be told */
 	uint32_t index; /* that one's */
 	uint64_t kernel_seen;
 	uint64_t kernel_dropped;
-	uint64_t due;	 /* dropped, and to be told with the next packet */
+	uint64_t due;    /* dropped, and to be told with the next packet */
 	uint64_t coming; /* dropped by the end of the present batch, so due after it */
 	struct worker *next;
 };

@@ -33,7 +33,7 @@ struct wb_buffer {
 };
 
 struct wb_pool {
-	struct wb_buffer *free;		      /* the worker's own */
+	struct wb_buffer *free;               /* the worker's own */
 	_Atomic(struct wb_buffer *) returned; /* anyone pushes */
 	atomic_uint free_count;
 	struct wb_pool_wake *wake;

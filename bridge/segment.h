@@ -22,12 +22,12 @@ struct wb_segments {
 	int directory; /* the caller's */
 	uint64_t segment_bytes;
 	bool fsync;
-	int fd;		  /* of the file that is being written; -1: none */
+	int fd;           /* of the file that is being written; -1: none */
 	uint64_t offset;  /* end of its last whole entry */
 	uint32_t segment; /* number of the next file */
 	uint32_t worker_id;
 	uint8_t session_id[16];
-	char name[64];	/* of the last file */
+	char name[64];  /* of the last file */
 	int sync_error; /* set when fsync() fails; the caller resets it */
 };
 

@@ -18,8 +18,8 @@ struct wb_hole {
 
 /* All zero: nothing seen yet. */
 struct wb_sequence {
-	uint64_t first;	       /* the lowest number known of; 0: none */
-	uint64_t next;	       /* the highest known of, plus 1 */
+	uint64_t first;        /* the lowest number known of; 0: none */
+	uint64_t next;         /* the highest known of, plus 1 */
 	uint64_t missing;      /* numbers between them that have not been seen */
 	uint64_t forgotten;    /* of those, in holes that are no longer kept */
 	uint64_t known_from;   /* below this number, holes have been forgotten */

@@ -29,8 +29,8 @@ struct wb_source_args {
 	const void *options;
 	const struct wb_property *properties;
 	size_t property_count;
-	bool follow;		  /* do not end where the data ends now */
-	unsigned int wait_ms;	  /* give up when the bus cannot be reached for so long; ignored with follow */
+	bool follow;              /* do not end where the data ends now */
+	unsigned int wait_ms;     /* give up when the bus cannot be reached for so long; ignored with follow */
 	size_t max_message_bytes; /* larger messages are refused */
 };
 

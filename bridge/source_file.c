@@ -24,11 +24,11 @@
 struct input {
 	char *path;
 	const char *name; /* its last component */
-	uint64_t size;	  /* when this pass began */
+	uint64_t size;    /* when this pass began */
 	uint64_t offset;  /* where to go on; 0: the header was not read yet */
 	uint64_t torn_at; /* size of the file when it was seen to end inside an entry; 0: it did not */
 	bool superseded;  /* the next segment of the same worker exists: this one grows no more */
-	bool over;	  /* never to be read again */
+	bool over;        /* never to be read again */
 };
 
 struct wb_source {
@@ -38,7 +38,7 @@ struct wb_source {
 	size_t max_message_bytes;
 	struct input *inputs; /* sorted by name */
 	size_t count, capacity;
-	size_t current;			    /* in this pass; count: the pass is over */
+	size_t current;                     /* in this pass; count: the pass is over */
 	struct wb_container_reader *reader; /* of inputs[current], or NULL */
 };
 

@@ -183,7 +183,7 @@ static void wake_fetchers(struct wb_source *source)
 static rd_kafka_message_t *consume(struct wb_source *source, int timeout_ms)
 {
 	rd_kafka_message_t *message;
-	int64_t end = wb_kafka_now_ms() + timeout_ms;
+	int64_t end = (int64_t)wb_monotonic_ms() + timeout_ms;
 
 	message = rd_kafka_consume_queue(source->queue, 0);
 	while (!message) {
@@ -193,7 +193,7 @@ static rd_kafka_message_t *consume(struct wb_source *source, int timeout_ms)
 		if (source->wakes > 0 && (wait < 0 || wait > WAKE_WAIT_MS))
 			wait = WAKE_WAIT_MS;
 		message = rd_kafka_consume_queue(source->queue, wait);
-		if (timeout_ms >= 0 && wb_kafka_now_ms() >= end)
+		if (timeout_ms >= 0 && (int64_t)wb_monotonic_ms() >= end)
 			break;
 	}
 	return message;
@@ -301,7 +301,7 @@ static int kafka_open(const struct wb_source_args *args, struct wb_source **ret_
 	source->wait_ms = args->wait_ms;
 	source->offset = options->offset;
 	source->max_message_bytes = args->max_message_bytes;
-	source->waiting_since_ms = wb_kafka_now_ms();
+	source->waiting_since_ms = (int64_t)wb_monotonic_ms();
 	source->waiting_code = -ETIMEDOUT;
 	source->bad_partition = -1;
 	source->url = strdup(args->url);

@@ -5,15 +5,16 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "clock.h"
 #include "source.h"
 
 enum kafka_offset { KAFKA_OFFSET_BEGINNING, KAFKA_OFFSET_END };
 
 struct wb_kafka_partition {
 	int64_t position; /* of the next message; at first where to begin */
-	int64_t end;	  /* high watermark when the source was opened */
-	bool is_known;	  /* the two above are set */
-	bool active;	  /* is being read */
+	int64_t end;      /* high watermark when the source was opened */
+	bool is_known;    /* the two above are set */
+	bool active;      /* is being read */
 };
 
 struct wb_source {
@@ -33,17 +34,15 @@ struct wb_source {
 	bool started;
 	unsigned int broker_count;
 	uint64_t unwoken_bytes; /* taken since the fetchers were woken last */
-	unsigned int wakes;	/* how often still to wake them */
+	unsigned int wakes;     /* how often still to wake them */
 
 	int64_t waiting_since_ms; /* 0: not waiting. At the start, or since an error without any message after it */
-	int waiting_code;	  /* what to say when the wait is over */
+	int waiting_code;         /* what to say when the wait is over */
 	bool told_waiting;
 	char reason[256];   /* librdkafka's last */
 	int64_t bad_offset; /* of the last damage, and its partition */
 	int32_t bad_partition;
 };
-
-int64_t wb_kafka_now_ms(void);
 
 /* The bus failed; from now on its answer is waited for. Then: it answered. */
 void wb_kafka_note_error(struct wb_source *source, const char *reason);

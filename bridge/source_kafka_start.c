@@ -13,20 +13,12 @@
 /* Before asking again for what is not there yet. */
 #define RETRY_MS 200
 
-int64_t wb_kafka_now_ms(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 void wb_kafka_note_error(struct wb_source *source, const char *reason)
 {
 	snprintf(source->reason, sizeof(source->reason), "%s", reason);
 	source->waiting_code = -ETIMEDOUT;
 	if (source->waiting_since_ms == 0)
-		source->waiting_since_ms = wb_kafka_now_ms();
+		source->waiting_since_ms = (int64_t)wb_monotonic_ms();
 }
 
 void wb_kafka_note_progress(struct wb_source *source)
@@ -43,7 +35,8 @@ int wb_kafka_check_wait(struct wb_source *source, struct wb_error *ret_error)
 {
 	const char *reason = source->reason[0] ? source->reason : "no answer";
 
-	if (source->waiting_since_ms == 0 || wb_kafka_now_ms() - source->waiting_since_ms < (int64_t)source->wait_ms)
+	if (source->waiting_since_ms == 0 ||
+		(int64_t)wb_monotonic_ms() - source->waiting_since_ms < (int64_t)source->wait_ms)
 		return 0;
 	if (source->follow) {
 		if (!source->told_waiting)
@@ -62,7 +55,7 @@ int wb_kafka_check_wait(struct wb_source *source, struct wb_error *ret_error)
 /* How long a request may take now. */
 static int request_ms(const struct wb_source *source)
 {
-	int64_t left = source->waiting_since_ms + source->wait_ms - wb_kafka_now_ms();
+	int64_t left = source->waiting_since_ms + source->wait_ms - (int64_t)wb_monotonic_ms();
 
 	if (source->follow || left > REQUEST_MS)
 		return REQUEST_MS;

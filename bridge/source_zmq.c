@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "clock.h"
 #include "log.h"
 #include "registry.h"
 #include "zmq_address.h"
@@ -81,14 +82,6 @@ struct wb_source {
 	zmq_msg_t frames[FRAMES]; /* of the last message, valid until the next call */
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 static int make_endpoint(struct wb_source *source, const struct wb_source_args *args, struct wb_error *ret_error)
 {
 	const struct zmq_options *options = args->options;
@@ -113,9 +106,9 @@ static int set_options(struct wb_source *source, const struct wb_source_args *ar
 		{ZMQ_RECONNECT_IVL, 100},
 		{ZMQ_RECONNECT_IVL_MAX, 5000},
 		/*
-		 * Keepalive rather than heartbeats: libzmq 4.3.4 aborts (stream_engine_base.cpp, _input_stopped) when
-		 * a reader with heartbeats reads on after 45 s with a full queue, as behind a pager.
-		 */
+	         * Keepalive rather than heartbeats: libzmq 4.3.4 aborts (stream_engine_base.cpp, _input_stopped) when
+	         * a reader with heartbeats reads on after 45 s with a full queue, as behind a pager.
+	         */
 		{ZMQ_TCP_KEEPALIVE, 1},
 		{ZMQ_TCP_KEEPALIVE_IDLE, 10},
 		{ZMQ_TCP_KEEPALIVE_INTVL, 5},
@@ -245,7 +238,7 @@ static int zmq_source_open(const struct wb_source_args *args, struct wb_source *
 	source->pull = strcmp(args->scheme, "zmq+pull") == 0;
 	source->follow = args->follow;
 	source->wait_ms = args->wait_ms;
-	source->opened_ms = now_ms();
+	source->opened_ms = (int64_t)wb_monotonic_ms();
 	source->max_message_bytes = -1;
 	if (args->max_message_bytes > 0 && args->max_message_bytes < INT64_MAX)
 		source->max_message_bytes = (int64_t)args->max_message_bytes;
@@ -271,7 +264,7 @@ fail:
 static void note_disconnected(struct wb_source *source)
 {
 	if (!source->address.bind)
-		source->retry_due_ms = now_ms() + RETRY_MS;
+		source->retry_due_ms = (int64_t)wb_monotonic_ms() + RETRY_MS;
 	if (source->handshake_failed) {
 		/* A stranger, who was not counted when he came. */
 		source->handshake_failed = false;
@@ -280,14 +273,14 @@ static void note_disconnected(struct wb_source *source)
 	if (source->peers > 0)
 		source->peers--;
 	if (source->peers == 0 && source->was_connected)
-		source->lost_ms = now_ms();
+		source->lost_ms = (int64_t)wb_monotonic_ms();
 }
 
 /* A publisher that ended in order closes the connection while its last messages are still being read: not worth a word.
  */
 static void tell_lost(struct wb_source *source)
 {
-	if (!source->lost_ms || source->told_lost || now_ms() < source->lost_ms + PATIENCE_MS)
+	if (!source->lost_ms || source->told_lost || (int64_t)wb_monotonic_ms() < source->lost_ms + PATIENCE_MS)
 		return;
 	source->told_lost = true;
 	wb_log(WB_LOG_WARNING, "%s: the connection was lost; waiting for %s", source->url,
@@ -411,7 +404,7 @@ static int wait_for_events(struct wb_source *source, int timeout_ms)
 	int64_t left;
 
 	if (!source->was_connected && !source->follow) {
-		left = source->opened_ms + source->wait_ms - now_ms();
+		left = source->opened_ms + source->wait_ms - (int64_t)wb_monotonic_ms();
 		if (left < 0)
 			left = 0;
 		if (timeout_ms < 0 || left < timeout_ms)
@@ -424,7 +417,7 @@ static int wait_for_events(struct wb_source *source, int timeout_ms)
 	if (items[1].revents & ZMQ_POLLIN)
 		read_monitor(source);
 	tell_lost(source);
-	return source->retry_due_ms > 0 && now_ms() >= source->retry_due_ms ? retry(source) : 0;
+	return source->retry_due_ms > 0 && (int64_t)wb_monotonic_ms() >= source->retry_due_ms ? retry(source) : 0;
 }
 
 static int zmq_source_next(
@@ -442,7 +435,7 @@ static int zmq_source_next(
 		return take(source, r, ret_message, ret_error);
 	if (r != -EAGAIN && r != -EINTR)
 		return wb_fail(ret_error, r, "%s: %s", source->url, zmq_strerror(-r));
-	if (source->was_connected || source->follow || now_ms() < source->opened_ms + source->wait_ms)
+	if (source->was_connected || source->follow || (int64_t)wb_monotonic_ms() < source->opened_ms + source->wait_ms)
 		return 0;
 	return wb_fail(ret_error, -ETIMEDOUT, "%s: no publisher at %s within %g s", source->url,
 		source->address.endpoint, source->wait_ms / 1000.0);

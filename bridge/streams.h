@@ -23,14 +23,14 @@ struct wb_stream {
 	uint32_t stream_id;
 	uint8_t node_length;
 	char node[WB_STREAM_NODE_BYTES]; /* cut */
-	uint64_t messages;		 /* without duplicates */
-	uint64_t packets;		 /* in those */
-	uint64_t duplicates;		 /* messages that had come before */
-	uint64_t stale;			 /* messages too old to be told from duplicates, so taken as such */
-	uint64_t out_of_order;		 /* messages that came after a later one */
+	uint64_t messages;               /* without duplicates */
+	uint64_t packets;                /* in those */
+	uint64_t duplicates;             /* messages that had come before */
+	uint64_t stale;                  /* messages too old to be told from duplicates, so taken as such */
+	uint64_t out_of_order;           /* messages that came after a later one */
 	struct wb_sequence batches;
 	struct wb_sequence numbers; /* of packets */
-	uint64_t counters_seq;	    /* the message that counters are of */
+	uint64_t counters_seq;      /* the message that counters are of */
 	struct wbproto_counters counters;
 	bool has_counters;
 	bool ended;
@@ -41,8 +41,8 @@ struct wb_streams {
 	size_t slot_count;
 	size_t count;
 	size_t ended;
-	struct wb_stream *last;	     /* the one found last */
-	uint64_t seed;		     /* messages cannot choose their slots */
+	struct wb_stream *last;      /* the one found last */
+	uint64_t seed;               /* messages cannot choose their slots */
 	uint64_t untracked_messages; /* of streams beyond the limit, or with numbers that cannot be */
 	uint64_t untracked_packets;
 };

@@ -6,262 +6,15 @@
  * the batch is settled. Nothing times out inside the client: memory is bounded by the worker's pool, so a batch is held
  * until the broker takes it, or until close() gives it up.
  */
-#include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <librdkafka/rdkafka.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "kafka_config.h"
+#include "kafka_internal.h"
 #include "log.h"
 #include "registry.h"
-
-/* How often to ask for the broker while none answers. */
-#define PROBE_MS 1000
-#define REPORT_POLL_MS 100
-/* Between messages about batches that failed. */
-#define REFUSED_LOG_MS 10000
-/* How long no broker may answer, after the start, before the user is told; a refused connection is told at once. */
-#define PATIENCE_MS 3000
-
-/* One connection set: its own socket, queue and thread. Lanes are spread over the producers. */
-struct producer {
-	struct wb_transport *transport;
-	rd_kafka_t *client;
-	pthread_t thread;
-	bool thread_started;
-	atomic_bool stop;
-	atomic_bool connected;
-	atomic_bool failed;	    /* a fatal error: the client takes nothing more */
-	atomic_bool ever_connected; /* callbacks run on this thread and on the one that flushes, hence atomic */
-	atomic_bool told_down;
-	pthread_mutex_t lock;	  /* of the next three */
-	char reason[160];	  /* why the last connection failed */
-	uint64_t refused;	  /* batches that failed since it was told last */
-	uint64_t told_refused_ms; /* 0: not yet */
-	atomic_bool topic_known;  /* the broker has it */
-	bool told_topic;	  /* the thread's own, as the next ones */
-	uint64_t started_ms;
-	uint64_t probed_ms;
-};
-
-struct wb_lane {
-	struct wb_transport *transport;
-	struct producer *producer;
-};
-
-struct wb_transport {
-	char *url;
-	char *topic;
-	size_t max_batch_bytes;
-	void (*log)(void *context, int level, const char *format, ...);
-	void *log_context;
-	struct producer *producers;
-	unsigned int producer_count;
-	struct wb_lane *lanes;
-	unsigned int lane_count;
-	unsigned int lane_room;
-	atomic_ullong published;
-	atomic_ullong settled;
-	atomic_ullong bytes;
-	atomic_ullong again;
-	atomic_ullong reconnects;
-};
-
-static uint64_t monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
-
-/* The broker answered: say so if it had been said that none does. */
-static void mark_connected(struct producer *producer)
-{
-	struct wb_transport *transport = producer->transport;
-
-	if (atomic_exchange(&producer->connected, true))
-		return;
-	if (producer->ever_connected)
-		atomic_fetch_add(&transport->reconnects, 1);
-	if (producer->told_down)
-		transport->log(transport->log_context, WB_LOG_WARNING, "%s: a broker answers again", transport->url);
-	else if (!producer->ever_connected)
-		transport->log(transport->log_context, WB_LOG_INFO, "%s: connected", transport->url);
-	producer->ever_connected = true;
-	producer->told_down = false;
-}
-
-static void mark_down(struct producer *producer, const char *reason)
-{
-	struct wb_transport *transport = producer->transport;
-
-	atomic_store(&producer->connected, false);
-	if (producer->told_down)
-		return;
-	producer->told_down = true;
-	transport->log(transport->log_context, WB_LOG_WARNING,
-		"%s: no broker answers (%s); the capture goes on, batches are kept in memory and the connection is "
-		"tried again",
-		transport->url, reason);
-}
-
-/* A broker that refuses one batch often refuses all that follow. */
-static void tell_refused(struct producer *producer, const struct wb_batch *batch, rd_kafka_resp_err_t error)
-{
-	struct wb_transport *transport = producer->transport;
-	uint64_t refused, now = monotonic_ms();
-	bool due;
-
-	pthread_mutex_lock(&producer->lock);
-	refused = ++producer->refused;
-	due = !producer->told_refused_ms || now - producer->told_refused_ms >= REFUSED_LOG_MS;
-	if (due) {
-		producer->refused = 0;
-		producer->told_refused_ms = now;
-	}
-	pthread_mutex_unlock(&producer->lock);
-	if (due)
-		transport->log(transport->log_context, WB_LOG_ERROR,
-			"%s: batch %" PRIu64 " of stream %u with %u packets: %s; %" PRIu64 " failed since this was "
-			"said last",
-			transport->url, batch->batch_seq, batch->stream_id, batch->packets, rd_kafka_err2str(error),
-			refused);
-}
-
-/* The delivery report: the only place where a batch that librdkafka took is settled. */
-static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, void *context)
-{
-	struct producer *producer = context;
-	struct wb_transport *transport = producer->transport;
-	struct wb_batch *batch = message->_private;
-	enum wb_result result = WB_RESULT_FAILED;
-	enum wb_cause cause = WB_CAUSE_NONE;
-
-	if (!message->err) {
-		result = WB_RESULT_DELIVERED;
-		mark_connected(producer);
-		atomic_store_explicit(&producer->topic_known, true, memory_order_relaxed);
-		atomic_fetch_add_explicit(&transport->bytes, batch->size, memory_order_relaxed);
-	} else if (rd_kafka_message_status(message) == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED) {
-		result = WB_RESULT_UNKNOWN;
-	} else {
-		cause = wb_kafka_cause(message->err);
-	}
-	if (message->err && cause != WB_CAUSE_SHUTDOWN && message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
-		tell_refused(producer, batch, message->err);
-	batch->settle(batch, result, cause);
-	/* Afterwards: a flush that finds everything counted must find it settled. */
-	atomic_fetch_add_explicit(&transport->settled, 1, memory_order_release);
-}
-
-static void on_error(rd_kafka_t *client, int code, const char *reason, void *context)
-{
-	struct producer *producer = context;
-	struct wb_transport *transport = producer->transport;
-	char text[256];
-
-	switch ((rd_kafka_resp_err_t)code) {
-	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-		pthread_mutex_lock(&producer->lock);
-		snprintf(text, sizeof text, "%s", producer->reason[0] ? producer->reason : reason);
-		pthread_mutex_unlock(&producer->lock);
-		mark_down(producer, text);
-		break;
-	case RD_KAFKA_RESP_ERR__TRANSPORT:
-		pthread_mutex_lock(&producer->lock);
-		snprintf(producer->reason, sizeof producer->reason, "%s", reason);
-		pthread_mutex_unlock(&producer->lock);
-		transport->log(transport->log_context, WB_LOG_DEBUG, "%s: %s", transport->url, reason);
-		break;
-	case RD_KAFKA_RESP_ERR__FATAL:
-		atomic_store(&producer->failed, true);
-		rd_kafka_fatal_error(client, text, sizeof text);
-		transport->log(transport->log_context, WB_LOG_ERROR, "%s: fatal: %s", transport->url, text);
-		break;
-	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-	case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-	case RD_KAFKA_RESP_ERR__SSL:
-	case RD_KAFKA_RESP_ERR__RESOLVE:
-		mark_down(producer, reason);
-		break;
-	default:
-		transport->log(transport->log_context, WB_LOG_DEBUG, "%s: %s", transport->url, reason);
-	}
-}
-
-/* librdkafka's own lines; what a user must know comes through on_error(). */
-static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
-{
-	struct producer *producer = rd_kafka_opaque(client);
-
-	producer->transport->log(producer->transport->log_context, WB_LOG_DEBUG, "librdkafka: %s: %s", facility, text);
-}
-
-/* A broker that creates topics has it at the second look, so the user is told later, and once. */
-static void look_at_topic(struct producer *producer, const struct rd_kafka_metadata_topic *topic)
-{
-	struct wb_transport *transport = producer->transport;
-
-	if (!topic->err) {
-		atomic_store(&producer->topic_known, true);
-		return;
-	}
-	if (producer->told_topic || monotonic_ms() - producer->started_ms < PATIENCE_MS)
-		return;
-	producer->told_topic = true;
-	transport->log(transport->log_context, WB_LOG_ERROR,
-		"%s: topic '%s': %s; it is tried again until it can be written to", transport->url, transport->topic,
-		rd_kafka_err2str(topic->err));
-}
-
-/* Ask for the topic's metadata: whether a broker answers, and whether it has the topic. */
-static void probe(struct producer *producer)
-{
-	struct wb_transport *transport = producer->transport;
-	const struct rd_kafka_metadata *metadata;
-	uint64_t now = monotonic_ms();
-	rd_kafka_topic_t *topic;
-	rd_kafka_resp_err_t error;
-
-	if (atomic_load(&producer->connected) && atomic_load(&producer->topic_known))
-		return;
-	if (now - producer->probed_ms < PROBE_MS)
-		return;
-	topic = rd_kafka_topic_new(producer->client, transport->topic, NULL);
-	if (!topic)
-		return;
-	error = rd_kafka_metadata(producer->client, 0, topic, &metadata, PROBE_MS / 2);
-	rd_kafka_topic_destroy(topic);
-	producer->probed_ms = monotonic_ms();
-	if (error) {
-		if (now - producer->started_ms >= PATIENCE_MS)
-			mark_down(producer, rd_kafka_err2str(error));
-		return;
-	}
-	mark_connected(producer);
-	if (metadata->topic_cnt == 1)
-		look_at_topic(producer, &metadata->topics[0]);
-	rd_kafka_metadata_destroy(metadata);
-}
-
-static void *report_main(void *context)
-{
-	struct producer *producer = context;
-
-	producer->started_ms = monotonic_ms();
-	while (!atomic_load(&producer->stop)) {
-		rd_kafka_poll(producer->client, REPORT_POLL_MS);
-		probe(producer);
-	}
-	return NULL;
-}
 
 static int kafka_check(const struct wb_transport_args *args, size_t *ret_max_batch_bytes, struct wb_error *ret_error)
 {
@@ -276,7 +29,8 @@ static int kafka_check(const struct wb_transport_args *args, size_t *ret_max_bat
 	return 0;
 }
 
-static int producer_open(struct producer *producer, const struct wb_transport_args *args, struct wb_error *ret_error)
+static int producer_open(
+	struct wb_kafka_producer *producer, const struct wb_transport_args *args, struct wb_error *ret_error)
 {
 	struct wb_transport *transport = producer->transport;
 	rd_kafka_conf_t *conf;
@@ -288,10 +42,7 @@ static int producer_open(struct producer *producer, const struct wb_transport_ar
 	r = wb_kafka_producer_conf(args, &conf, &transport->topic, &transport->max_batch_bytes, ret_error);
 	if (r < 0)
 		return r;
-	rd_kafka_conf_set_opaque(conf, producer);
-	rd_kafka_conf_set_dr_msg_cb(conf, on_report);
-	rd_kafka_conf_set_error_cb(conf, on_error);
-	rd_kafka_conf_set_log_cb(conf, on_log);
+	wb_kafka_events_attach(conf, producer);
 	producer->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
 	if (!producer->client) {
 		rd_kafka_conf_destroy(conf);
@@ -300,9 +51,10 @@ static int producer_open(struct producer *producer, const struct wb_transport_ar
 	return 0;
 }
 
-static int producer_start(struct producer *producer, const struct wb_transport_args *args, struct wb_error *ret_error)
+static int producer_start(
+	struct wb_kafka_producer *producer, const struct wb_transport_args *args, struct wb_error *ret_error)
 {
-	int r = -pthread_create(&producer->thread, NULL, report_main, producer);
+	int r = -pthread_create(&producer->thread, NULL, wb_kafka_reports_main, producer);
 
 	if (r < 0)
 		return wb_fail(ret_error, r, "%s: cannot start a thread: %s", args->url, strerror(-r));
@@ -420,10 +172,10 @@ static int kafka_publish(struct wb_lane *lane, struct wb_batch *batch, const str
 
 static int kafka_flush(struct wb_transport *transport, int timeout_ms)
 {
-	uint64_t until = monotonic_ms() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0);
+	uint64_t until = wb_monotonic_ms() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0);
 
 	for (unsigned int i = 0; i < transport->producer_count; i++) {
-		uint64_t now = monotonic_ms();
+		uint64_t now = wb_monotonic_ms();
 
 		if (rd_kafka_flush(transport->producers[i].client, now < until ? (int)(until - now) : 0))
 			return -ETIMEDOUT;
@@ -432,7 +184,7 @@ static int kafka_flush(struct wb_transport *transport, int timeout_ms)
 	while (atomic_load(&transport->settled) < atomic_load(&transport->published)) {
 		struct timespec pause = {.tv_nsec = 1000000};
 
-		if (monotonic_ms() >= until)
+		if (wb_monotonic_ms() >= until)
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 	}
@@ -455,14 +207,14 @@ static void kafka_stats(struct wb_transport *transport, struct wb_transport_stat
 }
 
 /* rd_kafka_destroy() alone would report nothing for what is still queued: purge, then collect the reports. */
-static void producer_close(struct producer *producer)
+static void producer_close(struct wb_kafka_producer *producer)
 {
 	atomic_store(&producer->stop, true);
 	if (producer->thread_started)
 		pthread_join(producer->thread, NULL);
 	while (producer->client && rd_kafka_outq_len(producer->client) > 0) {
 		rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-		rd_kafka_flush(producer->client, REPORT_POLL_MS);
+		rd_kafka_flush(producer->client, WB_KAFKA_POLL_MS);
 	}
 	if (producer->client)
 		rd_kafka_destroy(producer->client);

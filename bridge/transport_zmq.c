@@ -69,14 +69,6 @@ static const struct wb_option_row rows[] = {
 	{0},
 };
 
-int64_t wb_zmq_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static int find_address(
 	const struct wb_transport_args *args, struct wb_zmq_address *ret_address, struct wb_error *ret_error)
 {
@@ -302,7 +294,7 @@ static uint64_t published_total(struct wb_transport *transport)
 
 static int zmq_flush(struct wb_transport *transport, int timeout_ms)
 {
-	const int64_t end = wb_zmq_now_ns() + (int64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
+	const int64_t end = (int64_t)wb_monotonic_ns() + (int64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
 	const struct timespec until = {.tv_sec = end / 1000000000, .tv_nsec = end % 1000000000};
 	const uint64_t published = published_total(transport);
 	int r = 0;

@@ -177,8 +177,8 @@ static int parse_address(const char *text, size_t length, struct wb_url *url, st
 		return fail_url(url, ret_error, "is not a URL: '//' must follow the scheme and its colon");
 	r = decode(address, (size_t)(text + length - address), &url->address);
 	return r == -EINVAL
-		       ? fail_url(url, ret_error, "has a '%' that two hexadecimal digits other than 00 must follow")
-		       : r;
+	               ? fail_url(url, ret_error, "has a '%' that two hexadecimal digits other than 00 must follow")
+	               : r;
 }
 
 static int add_property(struct wb_property **properties, size_t *count, char *key, char *value)
@@ -210,8 +210,8 @@ static int parse_item(const char *item, size_t length, struct wb_url *url, struc
 	free(key);
 	free(value);
 	return r == -EINVAL
-		       ? fail_url(url, ret_error, "has a '%' that two hexadecimal digits other than 00 must follow")
-		       : r;
+	               ? fail_url(url, ret_error, "has a '%' that two hexadecimal digits other than 00 must follow")
+	               : r;
 }
 
 int wb_url_parse(const char *text, struct wb_url *ret_url, struct wb_error *ret_error)

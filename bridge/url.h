@@ -8,7 +8,7 @@
 struct wb_url {
 	char *text; /* as given, with the values of secret keys masked */
 	char *scheme;
-	char *address;		   /* percent-decoded; may be empty */
+	char *address;             /* percent-decoded; may be empty */
 	struct wb_property *query; /* percent-decoded, in order */
 	size_t query_count;
 };

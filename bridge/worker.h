@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "clock.h"
 #include "config.h"
 #include "ledger.h"
 #include "pool.h"
@@ -20,12 +21,12 @@
 /* One sequence of batches on one route. */
 struct wb_stream {
 	uint32_t stream_id;
-	uint64_t batch_seq;	  /* of the next batch */
+	uint64_t batch_seq;       /* of the next batch */
 	uint64_t next_packet_seq; /* of the next packet */
-	char key[96];		  /* message key */
-	struct wb_buffer *open;	  /* the open batch; NULL: none */
-	uint64_t opened_ns;	  /* monotonic */
-	uint64_t published_ns;	  /* when something was last published, monotonic */
+	char key[96];             /* message key */
+	struct wb_buffer *open;   /* the open batch; NULL: none */
+	uint64_t opened_ns;       /* monotonic */
+	uint64_t published_ns;    /* when something was last published, monotonic */
 };
 
 struct wb_worker {
@@ -48,7 +49,7 @@ struct wb_worker {
 	struct wb_pool_wake wake;
 	struct wb_pool pool;
 	struct wb_pool oversize; /* for frames that do not fit into a batch of the target size */
-	struct wb_pool control;	 /* for heartbeats and the end of stream: they must not wait for data */
+	struct wb_pool control;  /* for heartbeats and the end of stream: they must not wait for data */
 	struct wb_ledger ledger;
 	uint64_t unbooked_packets; /* accepted since the ledger was last told */
 	uint64_t unbooked_truncated;
@@ -61,7 +62,7 @@ struct wb_worker {
 	int stop_fd; /* eventfd, readable from the stop on */
 	atomic_bool stopping;
 	atomic_ullong give_up_ns; /* monotonic: from then on nothing waits for the bus; UINT64_MAX until the stop */
-	atomic_int exit_code;	  /* negative errno when the worker ended by itself */
+	atomic_int exit_code;     /* negative errno when the worker ended by itself */
 	atomic_bool ended;
 };
 
@@ -91,7 +92,6 @@ void wb_worker_name(const struct wb_worker *worker, char *name, size_t size);
 
 /* ---- worker_batch.c: from packets to published batches ---- */
 
-uint64_t wb_monotonic_ns(void);
 /* Append one packet to the stream's open batch; seals, publishes, waits for buffers and drops as configured. */
 void wb_worker_append(struct wb_worker *worker, const struct wbproto_packet *packet);
 /* Tell the ledger what was appended since it was last told. */

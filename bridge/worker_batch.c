@@ -11,14 +11,6 @@
 /* With something to publish and a transport that is full, look again so often: not every bus says when it has room. */
 #define RETRY_MS 5
 
-uint64_t wb_monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static uint64_t realtime_ns(void)
 {
 	struct timespec now;

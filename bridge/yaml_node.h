@@ -23,10 +23,10 @@ enum wb_yaml_kind {
 struct wb_yaml_node {
 	enum wb_yaml_kind kind;
 	size_t line, column; /* from 1 */
-	char *key;	     /* of an entry of a map; NULL otherwise */
+	char *key;           /* of an entry of a map; NULL otherwise */
 	size_t key_line, key_column;
-	char *text;		    /* scalars: without zero bytes */
-	bool plain;		    /* scalars: without quotes */
+	char *text;                 /* scalars: without zero bytes */
+	bool plain;                 /* scalars: without quotes */
 	struct wb_yaml_node *first; /* of the entries */
 	struct wb_yaml_node *next;  /* entry of the same list or map */
 };

@@ -21,6 +21,7 @@
 
 #include <zmq.h>
 
+#include "clock.h"
 #include "wirebus/transport.h"
 #include "zmq_address.h"
 
@@ -77,7 +78,7 @@ struct wb_transport {
 	struct wb_zmq_options options;
 	struct wb_zmq_address address;
 	char topic_head[WB_ZMQ_TOPIC_BYTES - 16]; /* "wb1/<node>/" */
-	size_t max_batch_bytes;			  /* 0: no limit */
+	size_t max_batch_bytes;                   /* 0: no limit */
 	uint64_t max_copies;
 	void (*log)(void *log_context, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 	void *log_context;
@@ -108,10 +109,10 @@ struct wb_transport {
 	/* of the thread alone */
 	alignas(WB_ZMQ_CACHE_LINE) void *socket;
 	void *monitor;
-	zmq_msg_t message;	    /* valid while held is not NULL */
+	zmq_msg_t message;          /* valid while held is not NULL */
 	struct wb_zmq_ticket *held; /* of a message that libzmq did not take yet */
 	char topic[WB_ZMQ_TOPIC_BYTES];
-	bool bounced;	       /* libzmq gave the held message back instead of sending it */
+	bool bounced;          /* libzmq gave the held message back instead of sending it */
 	bool handshake_failed; /* of the connection whose end is reported next */
 	bool had_peer;
 	bool told_alone; /* that nobody is connected */
@@ -123,8 +124,6 @@ struct wb_transport {
 	int64_t next_refused_log_ns;
 	int64_t next_drop_log_ns;
 };
-
-int64_t wb_zmq_now_ns(void);
 
 /* Make the socket and its monitor; bind or connect. Errors: negative errno with a message, nothing is left open. */
 int wb_zmq_socket_open(struct wb_transport *transport, struct wb_error *ret_error);

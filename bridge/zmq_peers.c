@@ -31,7 +31,7 @@ static unsigned int next_event(void *monitor)
 
 static void count_bad_handshake(struct wb_transport *transport)
 {
-	const int64_t now = wb_zmq_now_ns();
+	const int64_t now = (int64_t)wb_monotonic_ns();
 
 	transport->bad_handshakes++;
 	if (now < transport->next_handshake_log_ns)
@@ -66,7 +66,7 @@ static void peer_went(struct wb_transport *transport)
 	if (failed || atomic_load_explicit(&transport->peers, memory_order_relaxed) == 0)
 		return;
 	if (atomic_fetch_sub_explicit(&transport->peers, 1, memory_order_relaxed) == 1)
-		transport->alone_since_ns = wb_zmq_now_ns();
+		transport->alone_since_ns = (int64_t)wb_monotonic_ns();
 	transport->log(transport->log_context, WB_LOG_DEBUG, "%s: a peer disconnected", transport->address.endpoint);
 }
 
@@ -92,7 +92,7 @@ void wb_zmq_peers_read(struct wb_transport *transport)
 
 void wb_zmq_peers_missing(struct wb_transport *transport)
 {
-	const int64_t now = wb_zmq_now_ns();
+	const int64_t now = (int64_t)wb_monotonic_ns();
 
 	if (transport->told_alone || atomic_load_explicit(&transport->peers, memory_order_relaxed) > 0 ||
 		(transport->pub && transport->address.bind))

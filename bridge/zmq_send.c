@@ -52,7 +52,7 @@ static enum wb_result result_now(const struct wb_transport *transport, enum wb_r
 {
 	const int64_t end = atomic_load_explicit(&transport->linger_end_ns, memory_order_relaxed);
 
-	if (result == WB_RESULT_HANDED_OVER && end != WB_ZMQ_NEVER && wb_zmq_now_ns() >= end)
+	if (result == WB_RESULT_HANDED_OVER && end != WB_ZMQ_NEVER && (int64_t)wb_monotonic_ns() >= end)
 		return WB_RESULT_UNKNOWN;
 	return result;
 }
@@ -129,7 +129,7 @@ static void set_nodrop(struct wb_transport *transport, int value)
 
 static void count_peer_drop(struct wb_transport *transport)
 {
-	const int64_t now = wb_zmq_now_ns();
+	const int64_t now = (int64_t)wb_monotonic_ns();
 
 	atomic_fetch_add_explicit(&transport->peer_drops, 1, memory_order_relaxed);
 	if (now < transport->next_drop_log_ns)
@@ -203,7 +203,7 @@ void wb_zmq_send_abandon(struct wb_transport *transport, enum wb_cause cause)
 
 static int refuse(struct wb_transport *transport, struct wb_batch *batch)
 {
-	const int64_t now = wb_zmq_now_ns();
+	const int64_t now = (int64_t)wb_monotonic_ns();
 
 	wb_zmq_settle(transport, batch, WB_RESULT_FAILED, WB_CAUSE_IO);
 	transport->refused++;

@@ -158,8 +158,8 @@ static int attach(struct wb_transport *transport, struct wb_error *ret_error)
 static int open_monitor(struct wb_transport *transport)
 {
 	const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
-			   ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-			   ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+	                   ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+	                   ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 
 	if (zmq_socket_monitor(transport->socket, MONITOR_ENDPOINT, events) < 0)
 		return -errno;

@@ -155,7 +155,7 @@ static void *run(void *argument)
 	}
 	give_up(transport);
 	atomic_store(&transport->linger_end_ns,
-		wb_zmq_now_ns() + (int64_t)transport->options.linger_ms * 1000000 - early_ns);
+		(int64_t)wb_monotonic_ns() + (int64_t)transport->options.linger_ms * 1000000 - early_ns);
 	wb_zmq_socket_close(transport);
 	return NULL;
 }

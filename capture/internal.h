@@ -19,7 +19,7 @@
 /* What differs between the ring versions. */
 struct tpk_ring_ops {
 	enum tpacket_version version;
-	int kernel_version;	  /* PACKET_VERSION */
+	int kernel_version;       /* PACKET_VERSION */
 	uint32_t min_frame_bytes; /* smallest frame_bytes that the kernel takes */
 	/* Tell the kernel the geometry. Negative errno. */
 	int (*request)(struct tpacket *handle, const struct tpacket_options *options, uint32_t block_count);
@@ -52,7 +52,7 @@ struct tpacket {
 	uint32_t frame_limit;
 	uint32_t vnet_header_bytes; /* 0 or VNET_HEADER_BYTES */
 	uint32_t snap_length;
-	uint32_t head;	     /* block that is handed over next */
+	uint32_t head;       /* block that is handed over next */
 	const uint8_t *held; /* block that is leased; NULL: none */
 	bool woken;
 	struct tpacket_counters counters;

@@ -11,7 +11,7 @@ build='gcc libc6-dev cmake ninja-build pkg-config librdkafka-dev libzmq3-dev lib
 demo='iproute2 procps curl python3'
 test='libcmocka-dev ccache git iproute2 procps ethtool tcpdump tshark util-linux python3 python3-confluent-kafka python3-zmq
 	python3-protobuf'
-clang='clang clang-format libclang-rt-dev'
+clang='clang clang-format clang-tidy libclang-rt-dev'
 broker='default-jre-headless maven'
 
 die() {

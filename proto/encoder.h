@@ -8,14 +8,14 @@
 struct wbp_reference;
 
 struct wbproto_encoder {
-	uint8_t *at;	/* where the next packet goes */
+	uint8_t *at;    /* where the next packet goes */
 	uint8_t *limit; /* the room for the facts at sealing begins here; equal to `at` when no batch is open */
 	uint64_t min_time_ns;
 	uint64_t max_time_ns;
 	uint32_t packets;
 	bool open;
 	uint8_t *buffer;
-	uint8_t *packets_at;		 /* where the first packet goes */
+	uint8_t *packets_at;             /* where the first packet goes */
 	struct wbp_reference *reference; /* NULL: direct encoder */
 };
 

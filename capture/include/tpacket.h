@@ -44,7 +44,7 @@ enum tpacket_version {
 };
 
 enum tpacket_socket {
-	TPACKET_SOCKET_RAW = 0,	  /* frames begin at the link-layer header */
+	TPACKET_SOCKET_RAW = 0,   /* frames begin at the link-layer header */
 	TPACKET_SOCKET_DGRAM = 1, /* frames begin at the network header */
 };
 
@@ -66,7 +66,7 @@ enum tpacket_fanout {
 	TPACKET_FANOUT_EBPF = 7,
 };
 #define TPACKET_FANOUT_DEFRAG 1u /* reassemble IPv4 fragments first; changes the traffic that is seen */
-#define TPACKET_FANOUT_ROLL 2u	 /* to another member when one is full; breaks flow affinity */
+#define TPACKET_FANOUT_ROLL 2u   /* to another member when one is full; breaks flow affinity */
 #define TPACKET_FANOUT_IGNORE_OUTGOING 4u
 #define TPACKET_FANOUT_UNIQUE_ID 8u /* the kernel chooses the id; read it back with tpacket_fanout_id() */
 
@@ -90,23 +90,23 @@ struct tpacket_options {
 	bool all_multicast;
 	bool ignore_outgoing; /* leave out frames that this host sends (PACKET_IGNORE_OUTGOING) */
 	bool vnet_header;     /* ask for struct virtio_net_hdr with each frame (PACKET_VNET_HDR) */
-	bool flow_hash;	      /* V3: fill tpacket_packet.rx_hash; default on */
-	bool shrink;	      /* on ENOMEM try again with fewer blocks, see tpacket_geometry(); default on */
+	bool flow_hash;       /* V3: fill tpacket_packet.rx_hash; default on */
+	bool shrink;          /* on ENOMEM try again with fewer blocks, see tpacket_geometry(); default on */
 	enum tpacket_timestamp timestamp;
 	const struct sock_filter *filter; /* classic BPF; NULL: everything, cut to snap_length */
-	uint16_t filter_length;		  /* instructions; at most 4096 (BPF_MAXINSNS) */
-	enum tpacket_fanout fanout;	  /* default TPACKET_FANOUT_NONE */
-	unsigned int fanout_flags;	  /* TPACKET_FANOUT_DEFRAG and others */
-	uint16_t fanout_id;		  /* of this group; scope is the network namespace */
+	uint16_t filter_length;           /* instructions; at most 4096 (BPF_MAXINSNS) */
+	enum tpacket_fanout fanout;       /* default TPACKET_FANOUT_NONE */
+	unsigned int fanout_flags;        /* TPACKET_FANOUT_DEFRAG and others */
+	uint16_t fanout_id;               /* of this group; scope is the network namespace */
 };
 
 /* Status of one packet, as far as the ring version tells. */
 #define TPACKET_STATUS_TRUNCATED (1u << 0) /* cut by the ring: shorter than the frame and than the snap length */
-#define TPACKET_STATUS_LOSING (1u << 1)	   /* the kernel dropped packets shortly before (V3: known by block) */
+#define TPACKET_STATUS_LOSING (1u << 1)    /* the kernel dropped packets shortly before (V3: known by block) */
 #define TPACKET_STATUS_CHECKSUM_NOT_READY (1u << 2)
 #define TPACKET_STATUS_CHECKSUM_VALID (1u << 3)
 #define TPACKET_STATUS_GSO_TCP (1u << 4)
-#define TPACKET_STATUS_VLAN (1u << 5)	       /* vlan_tci and vlan_tpid hold a tag that was taken out of the frame */
+#define TPACKET_STATUS_VLAN (1u << 5)          /* vlan_tci and vlan_tpid hold a tag that was taken out of the frame */
 #define TPACKET_STATUS_TIME_HARDWARE (1u << 6) /* time_ns is the card's */
 #define TPACKET_STATUS_TIME_MICROSECONDS (1u << 7) /* V1: time_ns is a multiple of 1000 */
 
@@ -130,9 +130,9 @@ struct tpacket_packet {
 	uint32_t rx_hash;
 	uint16_t vlan_tci;
 	uint16_t vlan_tpid;
-	uint16_t protocol;	    /* sll_protocol, host byte order */
-	uint16_t hardware_type;	    /* sll_hatype: ARPHRD_* */
-	uint8_t packet_type;	    /* enum tpacket_type */
+	uint16_t protocol;          /* sll_protocol, host byte order */
+	uint16_t hardware_type;     /* sll_hatype: ARPHRD_* */
+	uint8_t packet_type;        /* enum tpacket_type */
 	uint8_t vnet_header_length; /* 0: none */
 	const uint8_t *vnet_header; /* struct virtio_net_hdr, little-endian as the host's */
 };
@@ -150,11 +150,11 @@ struct tpacket_lease {
 
 /* Cumulative since tpacket_open(), 64 bit. (The tag tpacket_stats is taken by <linux/if_packet.h>.) */
 struct tpacket_counters {
-	uint64_t seen;	    /* passed the filter; includes dropped (PACKET_STATISTICS tp_packets) */
+	uint64_t seen;      /* passed the filter; includes dropped (PACKET_STATISTICS tp_packets) */
 	uint64_t dropped;   /* the ring was full */
 	uint64_t delivered; /* seen - dropped: read, or still in the ring */
 	uint64_t freezes;   /* V3: how often the ring was found full */
-	uint64_t read;	    /* packets taken from the ring */
+	uint64_t read;      /* packets taken from the ring */
 	uint64_t truncated; /* of those read: TPACKET_STATUS_TRUNCATED */
 	uint64_t polls;
 	uint64_t link_down;  /* times the interface was reported down */
@@ -231,8 +231,8 @@ enum tpacket_version tpacket_version_in_use(const struct tpacket *handle);
 void tpacket_geometry(const struct tpacket *handle, struct tpacket_geometry *ret_geometry);
 int tpacket_fd(const struct tpacket *handle); /* for poll(2) and getsockopt(2); stays the handle's */
 unsigned int tpacket_interface_index(const struct tpacket *handle); /* 0: all */
-uint16_t tpacket_hardware_type(const struct tpacket *handle);	    /* ARPHRD_* of the interface; ARPHRD_VOID for all */
-int tpacket_fanout_id(const struct tpacket *handle);		    /* -ENOENT without a group */
+uint16_t tpacket_hardware_type(const struct tpacket *handle);       /* ARPHRD_* of the interface; ARPHRD_VOID for all */
+int tpacket_fanout_id(const struct tpacket *handle);                /* -ENOENT without a group */
 
 #ifdef __cplusplus
 }

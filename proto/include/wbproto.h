@@ -77,7 +77,7 @@ struct wbproto_packet {
 	uint32_t rx_hash;
 	uint32_t status;
 	uint16_t vlan_tci;
-	uint16_t vlan_tpid;	    /* 0: no tag */
+	uint16_t vlan_tpid;         /* 0: no tag */
 	uint8_t vnet_header_length; /* 0: none */
 	const void *vnet_header;
 };
@@ -145,7 +145,7 @@ struct wbproto_batch {
 /* ---- writing ---- */
 
 enum wbproto_encoder_kind {
-	WBPROTO_ENCODER_DIRECT = 0,	/* writes wire format straight into the buffer */
+	WBPROTO_ENCODER_DIRECT = 0,     /* writes wire format straight into the buffer */
 	WBPROTO_ENCODER_PROTOBUF_C = 1, /* protobuf-c's generated code: the reference, slower, same bytes */
 };
 
@@ -210,7 +210,7 @@ uint64_t wbproto_encoder_max_time_ns(const struct wbproto_encoder *encoder);
  */
 struct wbproto_reader {
 	struct wbproto_batch batch; /* valid after wbproto_reader_init(); its views point into the message */
-	uint64_t packet_count;	    /* packets in the message */
+	uint64_t packet_count;      /* packets in the message */
 	const uint8_t *message;
 	const uint8_t *end;
 	const uint8_t *next;

@@ -193,8 +193,8 @@ static int next_classic(struct capfile *file, struct capfile_packet *packet)
 	if (packet->captured > MAX_BLOCK_BYTES)
 		return damaged("packet of %u bytes", packet->captured);
 	return packet->captured && read_all(file, file->block, packet->captured) != 1
-		       ? damaged("the file ends inside a packet")
-		       : 1;
+	               ? damaged("the file ends inside a packet")
+	               : 1;
 }
 
 int capfile_next(struct capfile *file, struct capfile_packet *ret_packet)

@@ -20,8 +20,8 @@ struct frame_plan {
 	uint64_t seed;
 	uint64_t count;
 	uint32_t flows;
-	uint32_t size;	    /* bytes with the Ethernet header, without the tag; 0: mixed, 60 to 1514 */
-	bool tcp;	    /* super-frames to be cut into segments by the kernel */
+	uint32_t size;      /* bytes with the Ethernet header, without the tag; 0: mixed, 60 to 1514 */
+	bool tcp;           /* super-frames to be cut into segments by the kernel */
 	uint16_t vlan_tpid; /* 0: no tag */
 	uint16_t vlan_tci;
 };

@@ -42,7 +42,7 @@ static void read_everything(struct conf_session *session, unsigned int sync)
 	CONF_CHECK(conf_session_held(session) == 0, "flush() returned 0 with %" PRIu64 " batches outstanding",
 		conf_session_held(session));
 	expected = conf_session_settled(session, WB_RESULT_DELIVERED) +
-		   conf_session_settled(session, WB_RESULT_HANDED_OVER);
+	           conf_session_settled(session, WB_RESULT_HANDED_OVER);
 	conf_session_receive(session, expected - sync, 8000);
 	check_arrivals(session);
 }

@@ -59,10 +59,10 @@ struct conf_batch {
 struct conf_pool {
 	struct conf_batch *batches;
 	unsigned int count;
-	unsigned int next;				 /* where conf_pool_take() looks first */
-	atomic_uint held;				 /* by the transport */
+	unsigned int next;                               /* where conf_pool_take() looks first */
+	atomic_uint held;                                /* by the transport */
 	atomic_ullong published, settled, settled_bytes; /* the last one: of those delivered or handed over */
-	atomic_ullong results[4];			 /* by enum wb_result */
+	atomic_ullong results[4];                        /* by enum wb_result */
 };
 
 int conf_pool_init(struct conf_pool *pool, unsigned int count, size_t capacity);
@@ -96,7 +96,7 @@ struct conf_peer_ops {
 };
 
 #define CONF_WAITS_FOR_PEER 1u /* batches stay unsettled while nobody reads */
-#define CONF_LOSSY 2u	       /* what is published before the peer is there is lost */
+#define CONF_LOSSY 2u          /* what is published before the peer is there is lost */
 #define CONF_STALLED_PEERS 4u  /* readers that do not read hold batches, up to a limit */
 #define CONF_ZMQ 8u
 #define CONF_BINDS 16u

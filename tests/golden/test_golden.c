@@ -109,7 +109,7 @@ static const struct wbproto_packet gso_packets[] = {
 		.data = frame,
 		.captured_length = 64,
 		.flags = WBPROTO_PACKET_OUTBOUND | WBPROTO_PACKET_UNICAST | WBPROTO_PACKET_CHECKSUM_NOT_READY |
-			 WBPROTO_PACKET_TSO,
+                         WBPROTO_PACKET_TSO,
 		.rx_hash = 1,
 		.vnet_header = vnet_header,
 		.vnet_header_length = sizeof(vnet_header)},

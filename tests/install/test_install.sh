@@ -6,7 +6,7 @@ build=$1 source=$2 compiler=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-DESTDIR= cmake --install "$build" --prefix "$work/usr" >"$work/install.log"
+DESTDIR='' cmake --install "$build" --prefix "$work/usr" >"$work/install.log"
 for file in bin/wirebus include/tpacket.h include/wbproto.h include/wirebus/transport.h include/wirebus/option.h \
 	share/wirebus/proto/wirebus/v1/packet_batch.proto share/wirebus/proto/wirebus/v1/packet_record.proto; do
 	[ -s "$work/usr/$file" ] || { echo "not installed: $file"; cat "$work/install.log"; exit 1; }

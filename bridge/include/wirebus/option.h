@@ -19,8 +19,8 @@ struct wb_error {
 };
 
 enum wb_option_type {
-	WB_OPTION_BOOL,	    /* bool: true, false, yes, no, on, off, 1, 0 */
-	WB_OPTION_UINT,	    /* uint64_t: decimal */
+	WB_OPTION_BOOL,     /* bool: true, false, yes, no, on, off, 1, 0 */
+	WB_OPTION_UINT,     /* uint64_t: decimal */
 	WB_OPTION_BYTES,    /* uint64_t: decimal with an optional KiB, MiB, GiB (or K, M, G: the same powers of 1024) */
 	WB_OPTION_DURATION, /* uint64_t milliseconds: decimal with ms, s, m or h; no unit: ms */
 	WB_OPTION_STRING,   /* char *: owned by the structure that it was stored into */
@@ -31,13 +31,13 @@ enum wb_option_type {
 struct wb_option_row {
 	const char *key; /* [a-z0-9_]+ */
 	enum wb_option_type type;
-	size_t offset;		   /* of the member in the options structure */
+	size_t offset;             /* of the member in the options structure */
 	const char *default_value; /* as a user would write it; NULL: string absent (NULL), number 0 */
-	uint64_t min;		   /* numbers: least value allowed; strings: least length */
-	uint64_t max;		   /* numbers: greatest value allowed; strings: greatest length. 0: not limited */
-	const char *choices;	   /* WB_OPTION_CHOICE: names separated by '|' */
-	const char *unit;	   /* what a number counts, for the manual; NULL where the type says it */
-	const char *help;	   /* one sentence without its full stop */
+	uint64_t min;              /* numbers: least value allowed; strings: least length */
+	uint64_t max;              /* numbers: greatest value allowed; strings: greatest length. 0: not limited */
+	const char *choices;       /* WB_OPTION_CHOICE: names separated by '|' */
+	const char *unit;          /* what a number counts, for the manual; NULL where the type says it */
+	const char *help;          /* one sentence without its full stop */
 };
 
 /* A property that is passed on without being understood. */

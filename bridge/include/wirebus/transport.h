@@ -36,7 +36,7 @@ enum wb_cause {
 	WB_CAUSE_TOO_LARGE,
 	WB_CAUSE_DENIED,   /* authentication or authorization */
 	WB_CAUSE_REFUSED,  /* the bus rejected it for another reason */
-	WB_CAUSE_IO,	   /* this host's resources: disk, memory, sockets */
+	WB_CAUSE_IO,       /* this host's resources: disk, memory, sockets */
 	WB_CAUSE_SHUTDOWN, /* given up because of close() */
 	WB_CAUSE_COUNT,
 };
@@ -48,14 +48,14 @@ struct wb_batch {
 	const uint8_t *data;
 	size_t size; /* bytes */
 	uint32_t packets;
-	uint32_t flags;		   /* PacketBatch.flags */
+	uint32_t flags;            /* PacketBatch.flags */
 	const uint8_t *session_id; /* 16 bytes */
 	uint32_t worker_id;
 	uint32_t stream_id;
 	uint64_t batch_seq;
 	uint64_t first_packet_seq;
 	int64_t max_time_ms; /* greatest packet time, ms since the Unix epoch, rounded down; without packets the time of
-				sealing */
+	                        sealing */
 	/*
 	 * Give the reference back, once, from any thread. Lock-free but for one short critical section of the worker's
 	 * ledger; never blocks on the bus. Afterwards `data` and the batch itself are not the transport's any more.
@@ -77,7 +77,7 @@ struct wb_route {
 #define WB_LOG_DEBUG 3
 
 struct wb_transport; /* the transport's own */
-struct wb_lane;	     /* the transport's own */
+struct wb_lane;      /* the transport's own */
 
 /* What open() is given. Everything lives until open() returns, unless it says otherwise. */
 struct wb_transport_args {
@@ -88,8 +88,8 @@ struct wb_transport_args {
 	const struct wb_property *properties; /* the free-form properties */
 	size_t property_count;
 	const char *node;
-	unsigned int lanes;	/* how many lane() calls will follow at most */
-	unsigned int buffers;	/* batches that all lanes together can have outstanding */
+	unsigned int lanes;     /* how many lane() calls will follow at most */
+	unsigned int buffers;   /* batches that all lanes together can have outstanding */
 	size_t max_batch_bytes; /* no larger batch will be published; 0: not known yet (check) */
 	/* Tell the user, one line; any thread; lives until close(). The host repeats nothing and limits no rate. */
 	void (*log)(void *log_context, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -98,30 +98,30 @@ struct wb_transport_args {
 
 /* Gauges and counters, for any thread to read at any time. */
 struct wb_transport_stats {
-	bool connected;	    /* the bus answers (Kafka), has a peer (ZeroMQ), is open (file) */
-	bool failed;	    /* for good: publish() will return -ESHUTDOWN; restart to recover */
+	bool connected;     /* the bus answers (Kafka), has a peer (ZeroMQ), is open (file) */
+	bool failed;        /* for good: publish() will return -ESHUTDOWN; restart to recover */
 	uint64_t published; /* batches taken by publish() */
 	uint64_t settled;   /* batches settled */
-	uint64_t bytes;	    /* of batches settled as delivered or handed over */
-	uint64_t again;	    /* publish() returned -EAGAIN */
+	uint64_t bytes;     /* of batches settled as delivered or handed over */
+	uint64_t again;     /* publish() returned -EAGAIN */
 	uint64_t reconnects;
-	uint64_t peers;	     /* connected now, where the bus knows peers */
+	uint64_t peers;      /* connected now, where the bus knows peers */
 	uint64_t peer_drops; /* messages that the bus is known to have dropped for single peers */
 	uint64_t copied;     /* batches that were copied rather than sent by reference */
 };
 
 /* Capabilities */
-#define WB_TRANSPORT_ORDERED 1u	     /* what one lane publishes on one route arrives in that order */
+#define WB_TRANSPORT_ORDERED 1u      /* what one lane publishes on one route arrives in that order */
 #define WB_TRANSPORT_ACKNOWLEDGES 2u /* settles as delivered */
 
 struct wb_transport_ops {
-	unsigned int abi;	    /* WB_TRANSPORT_ABI */
-	const char *name;	    /* for people */
+	unsigned int abi;           /* WB_TRANSPORT_ABI */
+	const char *name;           /* for people */
 	const char *const *schemes; /* NULL-terminated */
 	unsigned int capabilities;
 	const struct wb_option_row *rows; /* options as ?key=value or in the configuration's `to:` */
-	size_t options_size;		  /* of the structure that the rows' offsets lead into */
-	bool takes_properties;		  /* free-form properties are passed on, otherwise refused */
+	size_t options_size;              /* of the structure that the rows' offsets lead into */
+	bool takes_properties;            /* free-form properties are passed on, otherwise refused */
 
 	/*
 	 * Check address, options and properties without touching the network or the disk. ret_max_batch_bytes: the

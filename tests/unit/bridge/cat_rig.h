@@ -34,7 +34,7 @@ struct wb_sink {
 	size_t count;
 	size_t batches;
 	char names[64]; /* of the interfaces, in order */
-	int answer;	/* of packet() after answer_after packets */
+	int answer;     /* of packet() after answer_after packets */
 	size_t answer_after;
 	int finished;
 	int finish_answer;

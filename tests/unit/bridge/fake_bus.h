@@ -16,14 +16,14 @@
 enum fake_settling {
 	FAKE_SETTLE_NOW,   /* inside publish() */
 	FAKE_SETTLE_LATER, /* on the bus's own thread, soon */
-	FAKE_HOLD,	   /* not before fake_bus_release() */
+	FAKE_HOLD,         /* not before fake_bus_release() */
 };
 
 #define FAKE_FOR_EVER UINT64_MAX
 
 /* What publish() was given. */
 struct fake_message {
-	uint8_t *data;	       /* copy */
+	uint8_t *data;         /* copy */
 	struct wb_batch batch; /* its data and session_id must not be followed: use the copies */
 	uint8_t session_id[16];
 	char key[128];

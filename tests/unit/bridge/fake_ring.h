@@ -24,13 +24,13 @@ struct tpacket {
 	struct fake_item **last;
 	struct tpacket_counters counters;
 	uint64_t leases; /* taken so far */
-	size_t pending;	 /* leases and errors not taken yet */
+	size_t pending;  /* leases and errors not taken yet */
 	bool leased;
 	bool woken;
 	bool stopped;
 	uint64_t lost_at_stop; /* dropped by the kernel just before tpacket_stop(); set it before the start */
-	bool late;	       /* set it before the start: nothing can be read before tpacket_stop() */
-	bool misused;	       /* a second lease, a release of nothing, a push after the stop */
+	bool late;             /* set it before the start: nothing can be read before tpacket_stop() */
+	bool misused;          /* a second lease, a release of nothing, a push after the stop */
 };
 
 void fake_ring_init(struct tpacket *ring);

@@ -122,9 +122,9 @@ static void test_model(void **state)
 				fresh += !seen[i];
 				seen[i] = true;
 			}
-			expected = !fresh		  ? WB_SEQUENCE_SEEN
-				   : next && first < next ? WB_SEQUENCE_LATE
-							  : WB_SEQUENCE_NEW;
+			expected = !fresh                 ? WB_SEQUENCE_SEEN
+			           : next && first < next ? WB_SEQUENCE_LATE
+			                                  : WB_SEQUENCE_NEW;
 			least = least && least < first ? least : first;
 			next = next > first + count ? next : first + count;
 			assert_int_equal(wb_sequence_look(&s, first) == WB_SEQUENCE_NEW, first >= s.next || !s.first);

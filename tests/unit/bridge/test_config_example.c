@@ -71,8 +71,8 @@ static void same_as_default(const struct wb_option_row *row, const void *options
 {
 	const char *value = (const char *)options + row->offset, *expected = (const char *)defaults + row->offset;
 	size_t size = row->type == WB_OPTION_BOOL     ? sizeof(bool)
-		      : row->type == WB_OPTION_CHOICE ? sizeof(unsigned int)
-						      : sizeof(uint64_t);
+	              : row->type == WB_OPTION_CHOICE ? sizeof(unsigned int)
+	                                              : sizeof(uint64_t);
 
 	if (row->default_value && row->type != WB_OPTION_STRING && memcmp(value, expected, size) != 0)
 		fail_msg("%s is not the default", row->key);

@@ -140,9 +140,9 @@ static void make_balanced(struct wb_ledger_totals *ret_totals)
 	for (size_t i = 0; i < COUNTERS; i++)
 		*counter(ret_totals, i) = 1000u << (i % 11);
 	c->dropped = c->dropped_too_large + c->dropped_no_buffer + c->dropped_bus_full + c->dropped_shutdown +
-		     c->dropped_spool_full;
+	             c->dropped_spool_full;
 	c->accepted = c->open + c->in_flight + c->spooled + c->delivered + c->handed_over + c->failed + c->unknown +
-		      c->dropped - c->recovered;
+	              c->dropped - c->recovered;
 	c->read = c->filtered + c->sampled_out + c->accepted;
 	c->kernel_seen = c->read + c->kernel_dropped;
 }
@@ -157,10 +157,10 @@ static void each_term_counts(void **state)
 	for (size_t i = 0; i < COUNTERS; i++) {
 		size_t offset = i * sizeof(uint64_t);
 		bool kernel = offset == offsetof(struct wbproto_counters, kernel_seen) ||
-			      offset == offsetof(struct wbproto_counters, kernel_dropped);
+		              offset == offsetof(struct wbproto_counters, kernel_dropped);
 		/* These two are in no sum. */
 		bool free_term = offset == offsetof(struct wbproto_counters, truncated) ||
-				 offset == offsetof(struct wbproto_counters, kernel_freezes);
+		                 offset == offsetof(struct wbproto_counters, kernel_freezes);
 
 		for (int step = -1; step <= 1; step += 2) {
 			*counter(&totals, i) += (uint64_t)step;

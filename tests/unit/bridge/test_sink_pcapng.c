@@ -217,9 +217,9 @@ static void test_drops(void **state)
 	put(&file, &record);
 	put_batch(&file, 3, 1, 30, 9);
 	put_batch(&file, 4, 1, 31, 10); /* a heartbeat */
-	put(&file, &record);		/* 5; the last one comes after */
+	put(&file, &record);            /* 5; the last one comes after */
 	put_batch(&file, 5, 1, 32, 10);
-	put(&file, &record);		 /* 1 */
+	put(&file, &record);             /* 1 */
 	put_batch(&file, 9, 2, 100, 50); /* joined late: when its 50 were is not known */
 	put_batch(&file, 10, 2, 100, 50);
 	record.worker_id = 2;
@@ -255,7 +255,7 @@ static void test_hostile(void **state)
 	record.interface.snap_length = 0;
 	put(&file, &record);
 	record.packet.captured_length = sizeof(huge); /* more than readers take */
-	record.packet.original_length = 3;	      /* less than captured */
+	record.packet.original_length = 3;            /* less than captured */
 	record.packet.vlan_tpid = 0x8100;
 	put(&file, &record);
 	record.packet.original_length = UINT32_MAX; /* no room for the tag's 4 bytes */

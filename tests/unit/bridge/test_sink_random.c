@@ -86,9 +86,9 @@ static void make(struct wbproto_record *record)
 			.vlan_tci = (uint16_t)any(),
 			.vlan_tpid = (uint16_t)any(),
 			.vnet_header_length = (uint8_t)(rand() % 25)},
-		.interface = {.link_type = rand() % 3	? 1
-					   : rand() % 2 ? 101
-							: any(),
+		.interface = {.link_type = rand() % 3   ? 1
+	                                   : rand() % 2 ? 101
+	                                                : any(),
 			.snap_length = any(),
 			.speed_bps = any(),
 			.name = random_text(),

@@ -33,7 +33,7 @@ struct rig {
 /* What was published, all of it checked. */
 struct rig_seen {
 	uint64_t packets;
-	uint64_t holes;	      /* packet numbers that are in no message, those before the end of stream included */
+	uint64_t holes;       /* packet numbers that are in no message, those before the end of stream included */
 	uint64_t batches;     /* with packets */
 	uint64_t batch_holes; /* message numbers that are missing */
 	uint64_t heartbeats;

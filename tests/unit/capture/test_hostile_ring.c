@@ -103,9 +103,9 @@ static void test_lengths(void **state)
 	} cases[] = {
 		{82, UINT32_MAX, UINT32_MAX}, {82, TEST_BLOCK_BYTES, TEST_BLOCK_BYTES}, {82, 0x80000000u, UINT32_MAX},
 		{UINT16_MAX, 100, 100}, {UINT16_MAX, 0, 0}, {TEST_BLOCK_BYTES - 1, 100, 100},
-		{0, 100, 100},		       /* the header as packet bytes */
+		{0, 100, 100},                 /* the header as packet bytes */
 		{67, 100, 100}, {82, 100, 99}, /* more kept than there was */
-		{82, 4000, 4000}	       /* into the packets behind */
+		{82, 4000, 4000}               /* into the packets behind */
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

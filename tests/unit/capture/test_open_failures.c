@@ -25,13 +25,13 @@ static struct {
 	int fail_at; /* number of the call that fails; -1: none */
 	int error;
 	int calls;
-	const char *only;		  /* count only calls of this name; NULL: all */
-	const char *names[MAX_STEPS];	  /* in order */
+	const char *only;                 /* count only calls of this name; NULL: all */
+	const char *names[MAX_STEPS];     /* in order */
 	uint32_t block_counts[MAX_STEPS]; /* of each ring that was asked for */
 	int rings;
 	uint32_t max_blocks;  /* a larger ring is ENOMEM; 0: any */
 	bool max_in_mmap;     /* mmap(2) says so, not setsockopt(2) */
-	int mappings;	      /* alive */
+	int mappings;         /* alive */
 	uint32_t last_filter; /* k of the program's first instruction */
 	int link_error;
 	size_t fanout_bytes;
@@ -118,7 +118,7 @@ int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_
 {
 	const char *name = option_name(level, option);
 	bool is_dropped_ring = level == SOL_PACKET && option == PACKET_RX_RING &&
-			       ((const struct tpacket_req3 *)value)->tp_block_nr == 0;
+	                       ((const struct tpacket_req3 *)value)->tp_block_nr == 0;
 
 	assert_string_not_equal(name, "?");
 	if (!is_dropped_ring && step(name))

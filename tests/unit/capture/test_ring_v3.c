@@ -126,7 +126,7 @@ static void test_vlan(void **state)
 		{TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID, 0xefff, 0x88a8, 0xefff, 0x88a8, true},
 		{TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID, 0, 0x8100, 0, 0x8100, true}, /* priority tag 0 */
 		{TP_STATUS_VLAN_VALID, 42, 0x9999, 42, 0x8100, true}, /* a kernel that does not tell the type */
-		{0, 42, 0x8100, 0, 0, false},			      /* left over, not valid */
+		{0, 42, 0x8100, 0, 0, false},                         /* left over, not valid */
 	};
 	const size_t count = sizeof(cases) / sizeof(cases[0]);
 	struct tpacket_lease lease;

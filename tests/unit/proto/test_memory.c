@@ -4,7 +4,7 @@
 #include "support.h"
 
 static size_t allocations; /* since counting began */
-static size_t fail_at;	   /* the allocation that fails, from 1; 0: none */
+static size_t fail_at;     /* the allocation that fails, from 1; 0: none */
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);

@@ -206,10 +206,10 @@ static void test_interfaces(void **state)
 /* Fields in descending order, packets and interfaces mixed, an unknown field of each type between all of them. */
 static void test_any_order_and_unknown_fields(void **state)
 {
-	static const char unknown[] = "\x48\x85\x01"		   /* 9, varint */
-				      "\x61\1\2\3\4\5\6\7\x08"	   /* 12, fixed64 */
-				      "\x6a\x03zzz"		   /* 13, bytes */
-				      "\x75\1\2\3\4"		   /* 14, fixed32 */
+	static const char unknown[] = "\x48\x85\x01"               /* 9, varint */
+				      "\x61\1\2\3\4\5\6\7\x08"     /* 12, fixed64 */
+				      "\x6a\x03zzz"                /* 13, bytes */
+				      "\x75\1\2\3\4"               /* 14, fixed32 */
 				      "\xfa\xff\xff\xff\x0f\x01z"; /* 536870911, the last there is */
 	static const char *const parts[] = {"\x98\x01\x04", "\x5a\x04\x10\x05\x18\x01", "\x3a\x02\x08\x05", "\x32\x01n",
 		"\x5a\x04\x10\x06\x18\x02", "\x3a\x02\x08\x06", "\x18\x09"};
@@ -269,7 +269,7 @@ static void test_last_value_wins_and_counters_merge(void **state)
 				      "bc" /* node */
 				      "\x0a\x10"
 				      "0123456789abcdef"
-				      "\x0a\x00"		     /* session_id, then none */
+				      "\x0a\x00"                     /* session_id, then none */
 				      "\x92\x01\x04\x08\x01\x10\x02" /* kernel_seen 1, kernel_dropped 2 */
 				      "\x92\x01\x04\x10\x00\x18\x03" /* kernel_dropped 0, read 3 */
 				      "\x5a\x09\x22\x01x\x10\x07\x22\x02yz";
@@ -293,8 +293,8 @@ static void test_last_value_wins_and_counters_merge(void **state)
 static void test_long_forms_of_varints(void **state)
 {
 	static const char message[] = "\x90\x80\x00\x85\x80\x80\x80\x80\x80\x80\x80\x80\x00" /* worker_id 5 */
-				      "\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"	     /* batch_seq, greatest */
-				      "\xda\x00\x82\x80\x80\x80\x00\x10\x05"		     /* a packet */
+				      "\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"         /* batch_seq, greatest */
+				      "\xda\x00\x82\x80\x80\x80\x00\x10\x05"                 /* a packet */
 				      "\x3a\x05\x40\x80\x80\x80\x01"; /* defragmented: 2 to the 21st */
 	struct wbproto_interface interface;
 	struct wbproto_packet packet;

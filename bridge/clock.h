@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Times that only ever go forward (clock_gettime(2), CLOCK_MONOTONIC). */
+#ifndef WB_CLOCK_H
+#define WB_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t wb_monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t wb_monotonic_ms(void)
+{
+	return wb_monotonic_ns() / 1000000;
+}
+
+#endif
