@@ -96,4 +96,10 @@ int wb_args_next(struct wb_args *parser, struct wb_arg_match *ret_match, struct 
 struct _IO_FILE;
 int wb_args_help(const struct wb_arg_command *command, struct _IO_FILE *stream);
 
+/*
+ * Print the options of one kind of URL, for --help. properties: whether it takes properties.NAME. Prints nothing when
+ * there are none.
+ */
+void wb_args_help_url(const char *name, const struct wb_option_row *rows, bool properties, struct _IO_FILE *stream);
+
 #endif

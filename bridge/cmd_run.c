@@ -72,6 +72,17 @@ struct given {
 	const char *file;
 };
 
+/* The command's options, and those of every bus. */
+static int help(void)
+{
+	if (wb_args_help(&command, stdout) < 0)
+		return WB_EXIT_FAILED;
+	for (size_t i = 0; wb_transports[i]; i++)
+		wb_args_help_url(
+			wb_transports[i]->name, wb_transports[i]->rows, wb_transports[i]->takes_properties, stdout);
+	return fflush(stdout) || ferror(stdout) ? WB_EXIT_FAILED : WB_EXIT_OK;
+}
+
 static int collect(int argc, char **argv, struct given *given)
 {
 	struct wb_arg_match match;
@@ -83,7 +94,7 @@ static int collect(int argc, char **argv, struct given *given)
 	wb_args_init(&parser, &command, argc, argv);
 	while ((r = wb_args_next(&parser, &match, &error)) > 0) {
 		if (match.id == WB_ARG_HELP)
-			return wb_args_help(&command, stdout) < 0 ? WB_EXIT_FAILED : WB_EXIT_OK;
+			return help();
 		if (match.id == ARG_CONFIG) {
 			given->file = match.value;
 		} else if (given->count == MAX_ARGUMENTS) {

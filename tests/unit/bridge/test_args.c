@@ -293,6 +293,27 @@ static void test_help(void **state)
 	assert_string_equal(seen, "-1:-h=(none) -1:--help=(none) ");
 }
 
+static void test_help_of_urls(void **state)
+{
+	static const struct wb_option_row url_rows[] = {
+		{.key = "sndhwm", .type = WB_OPTION_UINT, .default_value = "64", .min = 1, .help = "Mark"},
+		{.key = NULL},
+	};
+	static const struct wb_option_row none[] = {{.key = NULL}};
+	char *text = NULL;
+	size_t length;
+	FILE *stream = open_memstream(&text, &length);
+
+	assert_non_null(stream);
+	wb_args_help_url("nothing", none, false, stream);
+	wb_args_help_url("bus", url_rows, true, stream);
+	fclose(stream);
+	assert_string_equal(text,
+		"\nOptions of bus URLs, as ?key=value&key=value; properties.NAME=value goes to the client library\n"
+		"  sndhwm=N                      Mark [default 64; of at least 1]\n");
+	free(text);
+}
+
 static void test_help_on_a_full_disk(void **state)
 {
 	FILE *stream = fopen("/dev/full", "we");
@@ -315,6 +336,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_endless_name, setup, teardown),
 		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_help_of_urls),
 		cmocka_unit_test(test_help_on_a_full_disk),
 	};
 
