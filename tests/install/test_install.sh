@@ -29,7 +29,7 @@ add_executable(consumer consumer.c)
 target_link_libraries(consumer PRIVATE wirebus::tpacket wirebus::wbproto)
 EOF
 cp "$source/consumer.c" "$work/cmake"
-cmake -S "$work/cmake" -B "$work/cmake/build" -DCMAKE_C_COMPILER="$compiler" -DCMAKE_PREFIX_PATH="$work/usr" >"$work/cmake.log" ||
+cmake -G Ninja -S "$work/cmake" -B "$work/cmake/build" -DCMAKE_C_COMPILER="$compiler" -DCMAKE_PREFIX_PATH="$work/usr" >"$work/cmake.log" ||
 	{ cat "$work/cmake.log"; exit 1; }
 cmake --build "$work/cmake/build" >"$work/cmake.log" 2>&1 || { cat "$work/cmake.log"; exit 1; }
 "$work/cmake/build/consumer"
