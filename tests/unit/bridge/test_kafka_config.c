@@ -15,21 +15,6 @@
 #include "option.h"
 #include "registry.h"
 
-/*
- * librdkafka's threads come from thrd_create(), which ThreadSanitizer does not know: whatever it intercepts crashes on
- * them. So no client is started under it.
- */
-#if defined(__SANITIZE_THREAD__)
-#define CLIENT_CAN_RUN false
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CLIENT_CAN_RUN false
-#endif
-#endif
-#ifndef CLIENT_CAN_RUN
-#define CLIENT_CAN_RUN true
-#endif
-
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Arguments with the options' defaults. */
@@ -286,9 +271,6 @@ static void the_client_takes_the_limits(void **state)
 		{"900000", "1000000000", 100000, 1000000000 - 1024, "2147483647"},
 	};
 
-	if (!CLIENT_CAN_RUN)
-		skip();
-
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct wb_error error = {""};
 		size_t max_batch_bytes;
@@ -401,8 +383,6 @@ static void without_a_broker_batches_are_kept_until_the_close(void **state)
 	struct wb_lane *lane;
 	struct given given;
 
-	if (!CLIENT_CAN_RUN)
-		skip();
 	give(&given, "127.0.0.1:1/t");
 	given.args.buffers = 4;
 	given.args.log = no_log;
