@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Times that only ever go forward (clock_gettime(2), CLOCK_MONOTONIC). */
+/* The time (clock_gettime(2)). Durations are measured with the one that only ever goes forward. */
 #ifndef WB_CLOCK_H
 #define WB_CLOCK_H
 
@@ -11,6 +11,15 @@ static inline uint64_t wb_monotonic_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Of the calendar: ns since the Unix epoch. */
+static inline uint64_t wb_realtime_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `wirebus cat`: packets from a bus or from files, as text, JSON lines or pcapng. */
+/* `wirebus cat`: packets from a bus or from files, as text, JSON lines, pcap or pcapng. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,14 +8,16 @@
 
 #include "args.h"
 #include "cat.h"
+#include "clock.h"
 #include "command.h"
+#include "display_filter.h"
 #include "log.h"
 #include "option.h"
 #include "registry.h"
 #include "source_setup.h"
 #include "stopper.h"
+#include "time_text.h"
 
-#define OUTPUT_BUFFER_BYTES (1024u * 1024)
 #define MAX_MESSAGE_BYTES ((size_t)256 * 1024 * 1024)
 #define GRACE_S 10
 
@@ -27,6 +29,14 @@ struct cat_options {
 	uint64_t count;
 	uint64_t wait_ms;
 	char *summary;
+	char *since, *until;
+	uint64_t until_margin_ms;
+	char *offset;
+	char *filter;
+	bool sort;
+	char *sort_dir;
+	uint64_t window_ms;
+	uint64_t memory_bytes;
 };
 
 static const struct wb_option_row option_rows[] = {
@@ -34,7 +44,9 @@ static const struct wb_option_row option_rows[] = {
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct cat_options, from),
 		.min = 1,
-		.help = "bus, directory or file to read from, as a URL"},
+		.help = "where to read: kafka://HOST:PORT/TOPIC, zmq+sub://ADDRESS:PORT, zmq+pull://ADDRESS:PORT, "
+			"file:///PATH of a folder, spool or file; or the name of a pcap or pcapng file, - for standard "
+			"input"},
 	{.key = "follow",
 		.type = WB_OPTION_BOOL,
 		.offset = offsetof(struct cat_options, follow),
@@ -44,7 +56,7 @@ static const struct wb_option_row option_rows[] = {
 		.type = WB_OPTION_CHOICE,
 		.offset = offsetof(struct cat_options, output),
 		.default_value = "text",
-		.choices = "text|json|pcapng",
+		.choices = "text|json|pcap|pcapng",
 		.help = "what to write"},
 	{.key = "write",
 		.type = WB_OPTION_STRING,
@@ -57,6 +69,61 @@ static const struct wb_option_row option_rows[] = {
 		.default_value = "0",
 		.unit = "packets",
 		.help = "end after so many packets; 0 is no limit"},
+	{.key = "since",
+		.type = WB_OPTION_STRING,
+		.offset = offsetof(struct cat_options, since),
+		.min = 1,
+		.help = "leave out packets before this time: 2026-11-30T14:05:09Z, 2026-11-30 14:05 (local time), "
+			"seconds "
+			"since 1970, \"10 minutes ago\", -10m"},
+	{.key = "until",
+		.type = WB_OPTION_STRING,
+		.offset = offsetof(struct cat_options, until),
+		.min = 1,
+		.help = "leave out packets at this time or later"},
+	{.key = "until_margin",
+		.type = WB_OPTION_DURATION,
+		.offset = offsetof(struct cat_options, until_margin_ms),
+		.default_value = "0",
+		.max = UINT64_C(8784) * 3600 * 1000,
+		.help = "read a partition no further than a message so much later than --until; what was written "
+			"behind "
+			"it, as a spool that drains late does, is not found. 0: read it all"},
+	{.key = "offset",
+		.type = WB_OPTION_STRING,
+		.offset = offsetof(struct cat_options, offset),
+		.min = 1,
+		.help = "where to begin in each partition: earliest, latest, a number, -N for N before the end, or "
+			"PARTITION:OFFSET,..."},
+	{.key = "filter",
+		.type = WB_OPTION_STRING,
+		.offset = offsetof(struct cat_options, filter),
+		.min = 1,
+		.help = "leave out packets that do not match this tcpdump expression, see pcap-filter(7)"},
+	{.key = "window",
+		.type = WB_OPTION_DURATION,
+		.offset = offsetof(struct cat_options, window_ms),
+		.default_value = "5s",
+		.max = 86400000,
+		.help = "how far apart in time messages may come and still be put in order; 0: packets come as they "
+			"are "
+			"read"},
+	{.key = "memory",
+		.type = WB_OPTION_BYTES,
+		.offset = offsetof(struct cat_options, memory_bytes),
+		.default_value = "256MiB",
+		.min = 1048576,
+		.help = "for packets that are held to be put in order"},
+	{.key = "sort",
+		.type = WB_OPTION_BOOL,
+		.offset = offsetof(struct cat_options, sort),
+		.default_value = "false",
+		.help = "read everything, then write it in the order of time, whatever came when"},
+	{.key = "sort_dir",
+		.type = WB_OPTION_STRING,
+		.offset = offsetof(struct cat_options, sort_dir),
+		.min = 1,
+		.help = "folder for what --sort does not keep in memory; the default is $TMPDIR, or /tmp"},
 	{.key = "wait",
 		.type = WB_OPTION_DURATION,
 		.offset = offsetof(struct cat_options, wait_ms),
@@ -75,17 +142,19 @@ static const struct wb_arg args[] = {
 	{.letter = 'o', .value = "FORMAT", .key = "output"},
 	{.letter = 'w', .value = "FILE", .key = "write"},
 	{.letter = 'c', .value = "COUNT", .key = "count"},
+	{.letter = 'f', .value = "EXPRESSION", .key = "filter"},
+	{.value = "TIME", .key = "since"},
+	{.value = "TIME", .key = "until"},
 	{0},
 };
 
 /* Everything that the command opens. */
 struct session {
 	struct cat_options options;
+	uint64_t since_ns, until_ns; /* until: 0 is no limit */
 	struct wb_source_setup setup;
 	struct wb_source *source;
-	const char *out_name;
-	FILE *out;
-	char *out_buffer;
+	struct wb_output out;
 	const struct wb_sink_ops *sink_ops;
 	struct wb_sink *sink;
 	struct wb_stopper stopper;
@@ -95,6 +164,12 @@ struct session {
 static int usage(const char *text)
 {
 	fprintf(stderr, "wirebus cat: %s\n", text);
+	return WB_EXIT_USAGE;
+}
+
+static int usage_of(const char *option, const char *text)
+{
+	fprintf(stderr, "wirebus cat: %s: %s\n", option, text);
 	return WB_EXIT_USAGE;
 }
 
@@ -120,8 +195,8 @@ static int parse_arguments(int argc, char **argv, struct cat_options *options)
 	const struct wb_arg_rows rows[] = {{option_rows, options, "Reading and writing"}, {0}};
 	const struct wb_arg_command command = {
 		.name = "wirebus cat",
-		.usage = "--from URL [--follow] [-o text|json|pcapng] [-w FILE] [-c COUNT] [--wait TIME] [--summary "
-			 "FILE]",
+		.usage = "--from URL [-f EXPRESSION] [--since TIME] [--until TIME] [--follow] [-c COUNT]\n"
+			 "       [-o text|json|pcap|pcapng] [-w FILE] [--sort] [--summary FILE]",
 		.about = "Print packets from a bus or from files, and what of them is missing.",
 		.args = args,
 		.rows = rows,
@@ -145,9 +220,33 @@ static int parse_arguments(int argc, char **argv, struct cat_options *options)
 	return -1;
 }
 
+/* -1: go on; otherwise the exit code. */
+static int check_options(struct session *session)
+{
+	const struct cat_options *options = &session->options;
+	uint64_t now_ns = wb_realtime_ns();
+	struct wb_error error;
+
+	if (options->since && wb_time_parse(options->since, now_ns, &session->since_ns, &error) < 0)
+		return usage_of("--since", error.message);
+	if (options->until && wb_time_parse(options->until, now_ns, &session->until_ns, &error) < 0)
+		return usage_of("--until", error.message);
+	if (options->until && session->until_ns <= session->since_ns)
+		return usage("--until must be later than --since, so nothing can be in between");
+	if (options->until_margin_ms && !options->until)
+		return usage("--until-margin says something about --until, which is not given");
+	if (options->sort && options->follow)
+		return usage("--sort writes when everything was read, which with --follow never is");
+	if (options->filter && wb_display_filter_check(options->filter, &error) < 0)
+		return usage(error.message);
+	if (options->sort_dir && !options->sort)
+		return usage("--sort-dir says something about --sort, which is not given");
+	return -1;
+}
+
 static const char *output_name(const struct cat_options *options)
 {
-	static const char *const names[] = {"text", "json", "pcapng"}; /* as in the row's choices */
+	static const char *const names[] = {"text", "json", "pcap", "pcapng"}; /* as in the row's choices */
 
 	return names[options->output];
 }
@@ -164,6 +263,11 @@ static int open_source(struct session *session)
 		.follow = session->options.follow,
 		.wait_ms = (unsigned int)session->options.wait_ms,
 		.max_message_bytes = MAX_MESSAGE_BYTES,
+		.since_ns = session->since_ns,
+		.stop_ns = session->options.until_margin_ms
+	                           ? session->until_ns + session->options.until_margin_ms * 1000000
+	                           : 0,
+		.offset = session->options.offset,
 	};
 	struct wb_error error = {""};
 	int r = wb_source_setup_init(session->options.from, &session->setup, &error);
@@ -175,39 +279,19 @@ static int open_source(struct session *session)
 	return -1;
 }
 
-/* A stream of its own even for standard output, so that its buffer can be freed before the process ends. */
-static int open_stream(struct session *session)
-{
-	int fd;
-
-	if (!to_stdout(&session->options)) {
-		session->out_name = session->options.write;
-		session->out = fopen(session->options.write, "we");
-	} else {
-		session->out_name = "standard output";
-		fd = dup(STDOUT_FILENO);
-		session->out = fd < 0 ? NULL : fdopen(fd, "w");
-		if (!session->out && fd >= 0)
-			close(fd);
-	}
-	if (!session->out)
-		return -errno;
-	session->out_buffer = malloc(OUTPUT_BUFFER_BYTES);
-	if (!session->out_buffer)
-		return -ENOMEM;
-	setvbuf(session->out, session->out_buffer, _IOFBF, OUTPUT_BUFFER_BYTES);
-	return 0;
-}
-
 static int open_output(struct session *session)
 {
 	struct wb_error error = {0};
-	int r = open_stream(session);
+	int r = wb_source_setup_check_output(session->options.from, session->options.write, &error);
 
+	if (r < 0)
+		return usage(error.message);
+	r = wb_output_open(session->options.write, &session->out);
 	if (r == 0)
-		r = session->sink_ops->open(session->out, &session->sink, &error);
+		r = session->sink_ops->open(session->out.stream, &session->sink, &error);
 	if (r < 0) {
-		wb_fail(&error, r, "cannot write to %s: %s", session->out_name, strerror(-r));
+		wb_fail(&error, r, "cannot write to %s: %s",
+			to_stdout(&session->options) ? "standard output" : session->options.write, strerror(-r));
 		return failed(error.message);
 	}
 	return -1;
@@ -237,15 +321,20 @@ static int write_summary(const struct session *session)
 
 static int close_output(struct session *session)
 {
-	FILE *out = session->out;
+	int r = wb_output_close(&session->out);
 	struct wb_error error;
 
-	session->out = NULL;
-	if (!out || fclose(out) == 0 || session->cat.end == WB_CAT_END_READER_GONE ||
-		session->cat.end == WB_CAT_END_FAILED)
+	if (r == 0 || session->cat.end == WB_CAT_END_READER_GONE || session->cat.end == WB_CAT_END_FAILED)
 		return 0;
-	wb_fail(&error, -errno, "cannot write to %s: %s", session->out_name, strerror(errno));
+	wb_fail(&error, r, "cannot write to %s: %s", session->out.name, strerror(-r));
 	return failed(error.message);
+}
+
+static enum wb_cat_order order_of(const struct cat_options *options)
+{
+	if (options->sort)
+		return WB_CAT_SORTED;
+	return options->window_ms ? WB_CAT_MERGED : WB_CAT_AS_READ;
 }
 
 static int run(struct session *session)
@@ -255,10 +344,18 @@ static int run(struct session *session)
 		.source = session->source,
 		.sink_ops = session->sink_ops,
 		.sink = session->sink,
-		.out = session->out,
+		.out = &session->out,
 		.count = session->options.count,
 		.until_ended = !session->setup.ops->finite && !session->options.follow,
 		.stop = &session->stopper.stop,
+		.since_ns = session->since_ns,
+		.until_ns = session->until_ns,
+		.filter = session->options.filter,
+		.order = order_of(&session->options),
+		.window_ns = session->options.window_ms * 1000000,
+		.hold_bytes = session->options.memory_bytes,
+		.sort_dir = session->options.sort_dir,
+		.progress = isatty(STDERR_FILENO) && !(to_stdout(&session->options) && isatty(STDOUT_FILENO)),
 	};
 	int code = WB_EXIT_OK, closed, summarized;
 
@@ -276,9 +373,7 @@ static void free_session(struct session *session)
 		session->setup.ops->close(session->source);
 	if (session->sink)
 		session->sink_ops->close(session->sink);
-	if (session->out)
-		fclose(session->out);
-	free(session->out_buffer);
+	wb_output_close(&session->out);
 	wb_source_setup_fini(&session->setup);
 	wb_options_fini(option_rows, &session->options);
 	wb_cat_fini(&session->cat);
@@ -300,6 +395,7 @@ static int with_signals(struct session *session)
 	int r, code;
 
 	sigaction(SIGPIPE, &ignore, NULL); /* a reader that has gone is seen as EPIPE */
+	sigaction(SIGXFSZ, &ignore, NULL); /* and a limit on the size of files as EFBIG */
 	r = wb_stopper_init(&session->stopper, GRACE_S);
 	if (r < 0) {
 		wb_fail(&error, r, "cannot prepare for signals: %s", strerror(-r));
@@ -308,6 +404,16 @@ static int with_signals(struct session *session)
 	code = run_session(session);
 	wb_stopper_fini(&session->stopper);
 	return code;
+}
+
+/* -1: go on; otherwise the exit code. */
+static int check_terminal(const struct session *session)
+{
+	bool is_binary = session->sink_ops == &wb_sink_pcap || session->sink_ops == &wb_sink_pcapng;
+
+	if (!is_binary || !to_stdout(&session->options) || !isatty(STDOUT_FILENO))
+		return -1;
+	return usage("pcap and pcapng are not for a terminal: use -w FILE, or a pipe");
 }
 
 int wb_cmd_cat(int argc, char **argv)
@@ -321,13 +427,14 @@ int wb_cmd_cat(int argc, char **argv)
 		goto out;
 	}
 	code = parse_arguments(argc, argv, &session.options);
+	if (code < 0)
+		code = check_options(&session);
 	if (code >= 0)
 		goto out;
 	session.sink_ops = wb_sink_find(output_name(&session.options));
-	if (session.sink_ops == &wb_sink_pcapng && to_stdout(&session.options) && isatty(STDOUT_FILENO)) {
-		code = usage("pcapng is not for a terminal: use -w FILE, or a pipe");
+	code = check_terminal(&session);
+	if (code >= 0)
 		goto out;
-	}
 	code = with_signals(&session);
 out:
 	free_session(&session);

@@ -5,17 +5,22 @@
 #include "args.h"
 #include "command.h"
 #include "config.h"
+#include "plugin.h"
 
-enum { ARG_CONFIG = 1 };
+enum { ARG_CONFIG = 1, ARG_PLUGIN = 2 };
 
 static const struct wb_arg args[] = {
 	{.letter = 'c', .name = "config", .value = "FILE", .id = ARG_CONFIG, .help = "The configuration to check"},
+	{.name = "plugin",
+		.value = "FILE",
+		.id = ARG_PLUGIN,
+		.help = "Load a transport, or several separated by ',', as 'wirebus run --plugin' would"},
 	{0},
 };
 
 static const struct wb_arg_command command = {
 	.name = "wirebus check",
-	.usage = "-c FILE",
+	.usage = "-c FILE [--plugin FILE...]",
 	.about = "Check a configuration file as 'wirebus run' would, without opening an interface or a bus.\n"
 		 "Exit code: 0 when it is right, 2 when it is not.",
 	.args = args,
@@ -57,7 +62,12 @@ int wb_cmd_check(int argc, char **argv)
 	while ((r = wb_args_next(&parser, &match, &error)) > 0) {
 		if (match.id == WB_ARG_HELP)
 			return wb_args_help(&command, stdout) < 0 ? WB_EXIT_FAILED : WB_EXIT_OK;
-		path = match.value;
+		if (match.id == ARG_CONFIG) {
+			path = match.value;
+		} else if (wb_plugins_load(match.value, NULL, &error) < 0) {
+			fprintf(stderr, "%s: %s\n", command.name, error.message);
+			return WB_EXIT_USAGE;
+		}
 	}
 	if (r < 0) {
 		fprintf(stderr, "%s\n", error.message);

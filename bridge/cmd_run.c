@@ -9,42 +9,17 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "args.h"
 #include "capture.h"
 #include "command.h"
 #include "config.h"
 #include "log.h"
-#include "option.h"
+#include "own.h"
 #include "privileges.h"
+#include "run_arguments.h"
+#include "stats.h"
 #include "uuid.h"
 
-#define MAX_ARGUMENTS 256
 #define WATCH_MS 100
-
-enum { ARG_CONFIG = 1 };
-
-static const struct wb_arg args[] = {
-	{.letter = 'c',
-		.name = "config",
-		.value = "FILE",
-		.id = ARG_CONFIG,
-		.help = "Read captures and settings from FILE"},
-	{.letter = 'i', .value = "IFACE", .key = "interface"},
-	{.letter = 'f', .value = "EXPR", .key = "filter"},
-	{.letter = 'w', .value = "N", .key = "workers"},
-	{.letter = 's', .value = "BYTES", .key = "snap_length"},
-	{0},
-};
-static const struct wb_arg_rows rows[] = {
-	{wb_config_rows, NULL, "Process"}, {wb_capture_config_rows, NULL, "Capture"}, {0}};
-enum { TABLE_CONFIG = 0, TABLE_CAPTURE = 1 };
-static const struct wb_arg_command command = {
-	.name = "wirebus run",
-	.usage = "-i IFACE --to URL [-f EXPR] [-w N] [-s BYTES] [OPTION...] | -c FILE [OPTION...]",
-	.about = "Capture packets from an interface and publish them in batches on a bus.",
-	.args = args,
-	.rows = rows,
-};
 
 /* The process while it runs. */
 struct run {
@@ -55,125 +30,11 @@ struct run {
 	/* Monotonic: from then on nothing waits for the bus. 0: not stopped yet, or not to be waited. */
 	uint64_t flush_end_ns;
 	FILE *ledger;
+	struct wb_stats stats;
+	struct wb_own *own;
 };
 
-static void report_config_error(void *context, const char *file, size_t line, size_t column, const char *message)
-{
-	if (line)
-		fprintf(stderr, "%s:%zu:%zu: %s\n", file, line, column, message);
-	else
-		fprintf(stderr, "%s: %s\n", file, message);
-}
-
-/* What was given on the command line, in order: the configuration file is read before the rest is applied. */
-struct given {
-	struct wb_arg_match matches[MAX_ARGUMENTS];
-	size_t count;
-	const char *file;
-};
-
-/* The command's options, and those of every bus. */
-static int help(void)
-{
-	if (wb_args_help(&command, stdout) < 0)
-		return WB_EXIT_FAILED;
-	for (size_t i = 0; wb_transports[i]; i++)
-		wb_args_help_url(
-			wb_transports[i]->name, wb_transports[i]->rows, wb_transports[i]->takes_properties, stdout);
-	return fflush(stdout) || ferror(stdout) ? WB_EXIT_FAILED : WB_EXIT_OK;
-}
-
-static int collect(int argc, char **argv, struct given *given)
-{
-	struct wb_arg_match match;
-	struct wb_error error;
-	struct wb_args parser;
-	int r;
-
-	memset(given, 0, sizeof *given);
-	wb_args_init(&parser, &command, argc, argv);
-	while ((r = wb_args_next(&parser, &match, &error)) > 0) {
-		if (match.id == WB_ARG_HELP)
-			return help();
-		if (match.id == ARG_CONFIG) {
-			given->file = match.value;
-		} else if (given->count == MAX_ARGUMENTS) {
-			fprintf(stderr, "wirebus run: more than %d options\n", MAX_ARGUMENTS);
-			return WB_EXIT_USAGE;
-		} else {
-			given->matches[given->count++] = match;
-		}
-	}
-	if (r < 0) {
-		fprintf(stderr, "%s\n", error.message);
-		return WB_EXIT_USAGE;
-	}
-	return -1;
-}
-
-static int apply(const struct given *given, struct wb_config *config)
-{
-	struct wb_capture_config *capture = NULL;
-	struct wb_error error;
-
-	if (!given->file && wb_config_add_capture(config, &capture) < 0) {
-		fprintf(stderr, "wirebus run: out of memory\n");
-		return WB_EXIT_FAILED;
-	}
-	for (size_t i = 0; i < given->count; i++) {
-		const struct wb_arg_match *match = &given->matches[i];
-		void *options = match->table == TABLE_CONFIG ? (void *)config : (void *)capture;
-
-		if (!options) {
-			fprintf(stderr,
-				"wirebus run: option '%s' goes into '%s': with -c, captures are described there\n",
-				match->given, given->file);
-			return WB_EXIT_USAGE;
-		}
-		if (wb_option_set(match->row, options, match->value, &error) < 0) {
-			fprintf(stderr, "wirebus run: %s\n", error.message);
-			return WB_EXIT_USAGE;
-		}
-	}
-	if (capture && !capture->interface) {
-		fprintf(stderr, "wirebus run: no interface: use -i IFACE, or -c FILE\n");
-		return WB_EXIT_USAGE;
-	}
-	if (capture && !capture->to) {
-		fprintf(stderr, "wirebus run: no bus: use --to URL, for example --to zmq+pub://127.0.0.1:5555\n");
-		return WB_EXIT_USAGE;
-	}
-	if (wb_config_check(config, &error) < 0) {
-		fprintf(stderr, "wirebus run: %s\n", error.message);
-		return WB_EXIT_USAGE;
-	}
-	return -1;
-}
-
-/* Returns an exit code, or -1 to go on. */
-static int configure(int argc, char **argv, struct wb_config *config)
-{
-	struct given *given = malloc(sizeof *given);
-	int code;
-
-	if (!given || wb_config_init(config) < 0) {
-		free(given);
-		fprintf(stderr, "wirebus run: out of memory\n");
-		return WB_EXIT_FAILED;
-	}
-	code = collect(argc, argv, given);
-	if (code < 0 && given->file) {
-		wb_config_fini(config);
-		if (wb_config_load(given->file, config, report_config_error, NULL) < 0)
-			code = WB_EXIT_USAGE;
-	}
-	if (code < 0)
-		code = apply(given, config);
-	free(given);
-	return code;
-}
-
-/* SIGTERM and SIGINT arrive through a descriptor; threads that libraries start inherit the mask. */
+/* SIGTERM, SIGINT and SIGUSR1 arrive through a descriptor; threads that libraries start inherit the mask. */
 static int open_signals(struct run *run)
 {
 	sigset_t set;
@@ -181,22 +42,38 @@ static int open_signals(struct run *run)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
+	/* A limit on the size of files is an error of the write to the spool. */
+	signal(SIGXFSZ, SIG_IGN);
 	run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return run->signal_fd < 0 ? -errno : 0;
 }
 
-/* Wait up to timeout_ms. Returns the signal's number, or 0. */
-static int wait_signal(const struct run *run, int timeout_ms)
+/* Do meanwhile what is to be done now and then. The rings and buses are open. */
+static void look_after(struct run *run)
+{
+	uint64_t now_ns = wb_monotonic_ns();
+
+	wb_stats_tick(&run->stats, run->captures, now_ns);
+	wb_own_tick(run->own, now_ns);
+}
+
+/* Wait up to timeout_ms. Returns the number of a signal to end, or 0. */
+static int wait_signal(struct run *run, int timeout_ms)
 {
 	struct pollfd fd = {.fd = run->signal_fd, .events = POLLIN};
-	struct signalfd_siginfo info;
+	struct signalfd_siginfo info = {0};
 
+	look_after(run);
 	if (poll(&fd, 1, timeout_ms) <= 0 || read(run->signal_fd, &info, sizeof info) != sizeof info)
 		return 0;
-	return (int)info.ssi_signo;
+	if (info.ssi_signo != SIGUSR1)
+		return (int)info.ssi_signo;
+	wb_stats_print_ledgers(run->captures, run->config.capture_count);
+	return 0;
 }
 
 static int open_captures(struct run *run, struct wb_error *ret_error)
@@ -205,11 +82,12 @@ static int open_captures(struct run *run, struct wb_error *ret_error)
 	int r = 0;
 
 	run->captures = calloc(run->config.capture_count, sizeof *run->captures);
-	if (!run->captures)
+	if (!run->captures || wb_own_create(&run->own) < 0 ||
+		wb_stats_init(&run->stats, run->config.stats_ms, run->config.capture_count) < 0)
 		return wb_fail(ret_error, -ENOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < run->config.capture_count; i++) {
 		r = wb_capture_open_rings(&run->captures[i], &run->config, &run->config.captures[i], run->session_id,
-			worker_id, ret_error);
+			worker_id, run->own, ret_error);
 		worker_id += (uint32_t)run->config.captures[i].workers;
 	}
 	if (r == 0)
@@ -221,7 +99,7 @@ static int open_captures(struct run *run, struct wb_error *ret_error)
 
 static bool bus_connected(const struct run *run)
 {
-	struct wb_transport_stats stats;
+	struct wb_transport_stats stats = {0};
 
 	for (size_t i = 0; i < run->config.capture_count; i++) {
 		run->captures[i].setup.ops->stats(run->captures[i].transport, &stats);
@@ -244,7 +122,7 @@ static int require_bus(struct run *run, struct wb_error *ret_error)
 		if (wb_monotonic_ns() < until_ns)
 			continue;
 		for (size_t i = 0; i < run->config.capture_count; i++) {
-			struct wb_transport_stats stats;
+			struct wb_transport_stats stats = {0};
 
 			run->captures[i].setup.ops->stats(run->captures[i].transport, &stats);
 			if (!stats.connected)
@@ -328,23 +206,11 @@ static int watch(struct run *run)
 
 static void write_ledger_json(struct run *run)
 {
-	struct wb_ledger_totals totals;
-
 	fputs("{\"captures\":[", run->ledger);
 	for (size_t i = 0; i < run->config.capture_count; i++) {
-		struct wb_capture *capture = &run->captures[i];
-
-		fprintf(run->ledger, "%s{\"workers\":[", i ? "," : "");
-		for (unsigned int w = 0; w < capture->worker_count; w++) {
-			wb_ledger_snapshot(&capture->workers[w].ledger, &totals);
-			if (w)
-				fputc(',', run->ledger);
-			wb_ledger_print_json(run->ledger, &totals);
-		}
-		fputs("],\"total\":", run->ledger);
-		wb_capture_totals(capture, &totals);
-		wb_ledger_print_json(run->ledger, &totals);
-		fputc('}', run->ledger);
+		if (i)
+			fputc(',', run->ledger);
+		wb_stats_print_json(&run->captures[i], run->ledger);
 	}
 	fputs("]}\n", run->ledger);
 }
@@ -374,6 +240,11 @@ static int finish(struct run *run)
 		wb_capture_finish(capture);
 		wb_capture_totals(capture, &totals);
 		lost = totals.counters.failed + totals.counters.unknown + totals.counters.dropped;
+		if (totals.counters.spooled)
+			wb_log(WB_LOG_WARNING,
+				"capture %s: %llu packets remain in the spool '%s'; the next start publishes them",
+				capture->config->interface, (unsigned long long)totals.counters.spooled,
+				capture->config->spool_dir);
 		if (lost)
 			wb_log(WB_LOG_WARNING, "capture %s: %llu packets did not reach %s: see the ledger",
 				capture->config->interface, (unsigned long long)lost, capture->setup.url.text);
@@ -434,6 +305,8 @@ static void close_run(struct run *run)
 	for (size_t i = 0; run->captures && i < run->config.capture_count; i++)
 		wb_capture_close(&run->captures[i]);
 	free(run->captures);
+	wb_stats_fini(&run->stats);
+	wb_own_destroy(run->own);
 	if (run->ledger)
 		fclose(run->ledger);
 	if (run->signal_fd >= 0)
@@ -444,7 +317,7 @@ static void close_run(struct run *run)
 int wb_cmd_run(int argc, char **argv)
 {
 	struct run run = {.signal_fd = -1};
-	int code = configure(argc, argv, &run.config);
+	int code = wb_run_configure(argc, argv, &run.config);
 	int r;
 
 	if (code < 0) {

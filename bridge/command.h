@@ -6,8 +6,13 @@
 enum { WB_EXIT_OK = 0, WB_EXIT_FAILED = 1, WB_EXIT_USAGE = 2 };
 
 int wb_cmd_run(int argc, char **argv);
+int wb_cmd_send(int argc, char **argv);
 int wb_cmd_cat(int argc, char **argv);
+int wb_cmd_replay(int argc, char **argv);
+int wb_cmd_verify(int argc, char **argv);
+int wb_cmd_extcap(int argc, char **argv);
 int wb_cmd_check(int argc, char **argv);
 int wb_cmd_schema(int argc, char **argv);
+int wb_cmd_keygen(int argc, char **argv);
 
 #endif

@@ -11,7 +11,6 @@
 
 #define NODE_BYTES 255
 #define INTERFACE_BYTES 15 /* IFNAMSIZ - 1 */
-#define WORKERS_MAX 256    /* PACKET_FANOUT_DEFAULT_MAX: members that a fanout group may have */
 
 #define ROW_OF(type, member) .offset = offsetof(struct type, member)
 
@@ -57,6 +56,32 @@ const struct wb_option_row wb_config_rows[] = {
 		.max = 4095,
 		.help = "File that the final ledger is written to as JSON",
 	},
+	{
+		.key = "stats",
+		.type = WB_OPTION_DURATION,
+		ROW_OF(wb_config, stats_ms),
+		.default_value = "0",
+		.max = 86400000,
+		.help = "Interval at which a line of statistics is printed on standard error for each capture; 0: none",
+	},
+	{
+		.key = "plugin",
+		.type = WB_OPTION_STRING,
+		ROW_OF(wb_config, plugin),
+		.min = 1,
+		.max = 65535,
+		.help = "Shared object with a transport for another bus, or several separated by ','; in a file "
+			"relative to its folder",
+	},
+	{
+		.key = "state_dir",
+		.type = WB_OPTION_STRING,
+		ROW_OF(wb_config, state_dir),
+		.min = 1,
+		.max = 4000,
+		.help = "Directory in which each capture keeps its numbers, so that after a kill the next start can "
+			"say what was accepted and is lost; without it the spool_dir, or none",
+	},
 	{.key = NULL},
 };
 
@@ -69,7 +94,9 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		CAPTURE(name),
 		.min = 1,
 		.max = 63,
-		.help = "Name of the capture in log messages; without it the interface's",
+		.help = "Name of the capture, in log messages and by which state_dir knows it again after a kill; "
+			"without "
+			"it the interface's",
 	},
 	{
 		.key = "interface",
@@ -91,8 +118,7 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		.type = WB_OPTION_STRING,
 		CAPTURE(to),
 		.help = "Bus to publish on, as a URL: kafka://HOST:PORT/TOPIC, zmq+pub://ADDRESS:PORT, "
-			"zmq+push://ADDRESS:PORT, "
-			"file:///DIRECTORY, null:",
+			"zmq+pub:///PATH (a Unix socket), zmq+push://ADDRESS:PORT, file:///DIRECTORY, null:",
 	},
 	{
 		.key = "workers",
@@ -100,7 +126,7 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		CAPTURE(workers),
 		.default_value = "1",
 		.min = 1,
-		.max = WORKERS_MAX,
+		.max = WB_WORKERS_MAX,
 		.unit = "threads",
 		.help = "Threads that share the packets, each with a ring of its own",
 	},
@@ -137,6 +163,16 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		.help = "Leave out what this host sends",
 	},
 	{
+		.key = "own_traffic",
+		.type = WB_OPTION_CHOICE,
+		CAPTURE(own_traffic),
+		.default_value = "exclude",
+		.choices = "exclude|endpoints|capture",
+		.help = "What this process sends to its buses over the interface: leave it out by its own connections; "
+			"by the buses' addresses and ports, whoever talks to them (mirror ports, where several nodes "
+			"see each other's); or capture it, too",
+	},
+	{
 		.key = "vnet_header",
 		.type = WB_OPTION_BOOL,
 		CAPTURE(vnet_header),
@@ -150,6 +186,33 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		.default_value = "software",
 		.choices = "software|hardware",
 		.help = "Clock that packets are stamped with: the kernel's, or the network card's where it has one",
+	},
+	{
+		.key = "reopen",
+		.type = WB_OPTION_BOOL,
+		CAPTURE(reopen),
+		.default_value = "true",
+		.help = "When the interface is removed, wait until one of its name is there and go on with it; "
+			"without it the capture ends",
+	},
+	{
+		.key = "reserve_sockets",
+		.type = WB_OPTION_UINT,
+		CAPTURE(reserve_sockets),
+		.default_value = "8",
+		.max = 64,
+		.unit = "sockets",
+		.help = "How often a removed interface can be captured from again: each time takes a socket that was "
+			"opened before privileges were given up",
+	},
+	{
+		.key = "ring_version",
+		.type = WB_OPTION_CHOICE,
+		CAPTURE(ring_version),
+		.default_value = "auto",
+		.choices = "auto|1|2|3",
+		.help = "TPACKET version of the ring; auto takes the newest that the kernel knows. 1 and 2 give every "
+			"packet room for the longest, 1 loses VLAN tags and nanoseconds",
 	},
 	{
 		.key = "block_bytes",
@@ -270,9 +333,77 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		.type = WB_OPTION_CHOICE,
 		CAPTURE(on_full),
 		.default_value = "block",
-		.choices = "block|drop",
-		.help = "When no buffer is free: stop reading, so that the ring absorbs and the kernel counts; or drop "
-			"and count",
+		.choices = "block|drop|spool",
+		.help = "When no buffer is free: stop reading, so that the ring absorbs and the kernel counts; drop "
+			"and count; or write to disk, into spool_dir, and publish from there later",
+	},
+	{
+		.key = "spool_dir",
+		.type = WB_OPTION_STRING,
+		CAPTURE(spool_dir),
+		.min = 1,
+		.max = 4000,
+		.help = "Directory of the spool (on_full: spool), this capture's alone; what is in it at the start is "
+			"published first",
+	},
+	{
+		.key = "spool_bytes",
+		.type = WB_OPTION_BYTES,
+		CAPTURE(spool_bytes),
+		.default_value = "1GiB",
+		.min = 65536,
+		.max = UINT64_C(1) << 50,
+		.help = "Size up to which the spool grows; what comes then is dropped and counted",
+	},
+	{
+		.key = "spool_segment_bytes",
+		.type = WB_OPTION_BYTES,
+		CAPTURE(spool_segment_bytes),
+		.default_value = "16MiB",
+		.min = 65536,
+		.max = UINT64_C(1) << 32,
+		.help = "Size of the spool's files, at most a quarter of spool_bytes; one is deleted when all that is "
+			"in it has reached the bus, and after a kill up to one for each worker is published again",
+	},
+	{
+		.key = "spool_fsync",
+		.type = WB_OPTION_CHOICE,
+		CAPTURE(spool_fsync),
+		.default_value = "none",
+		.choices = "none|segment",
+		.help = "When to wait for the disk: never, so that the spool outlives the process but not a power "
+			"loss; or each time that a file is complete",
+	},
+	{
+		.key = "mode",
+		.type = WB_OPTION_CHOICE,
+		CAPTURE(mode),
+		.default_value = "batch",
+		.choices = "batch|record",
+		.help = "What a message is: a PacketBatch of many packets; or a PacketRecord of one, for those who "
+			"query topics with SQL (Kafka and files): counters, heartbeats and the end go to TOPIC.ledger "
+			"then",
+	},
+	{
+		.key = "key",
+		.type = WB_OPTION_CHOICE,
+		CAPTURE(key),
+		.default_value = "stream",
+		.choices = "stream|flow|interface|none",
+		.help = "Key of the messages, which decides on Kafka's partition: one for each worker's stream; one "
+			"for each bucket of flows, so that both directions of a flow, from all workers and nodes, "
+			"meet in one partition; the interface; or none, as the client likes",
+	},
+	{
+		.key = "flow_buckets",
+		.type = WB_OPTION_UINT,
+		CAPTURE(flow_buckets),
+		.default_value = "16",
+		.min = 1,
+		.max = 256,
+		.unit = "buckets",
+		.help = "Key flow: into how many buckets flows are sorted; the same number on every node. Each is a "
+			"stream, with an open batch, of every worker",
 	},
 	{.key = NULL},
 };

@@ -11,7 +11,12 @@
 
 #include "wirebus/option.h"
 
-enum wb_on_full { WB_ON_FULL_BLOCK = 0, WB_ON_FULL_DROP = 1 };
+#define WB_WORKERS_MAX 256 /* PACKET_FANOUT_DEFAULT_MAX: members that a fanout group may have */
+
+enum wb_on_full { WB_ON_FULL_BLOCK = 0, WB_ON_FULL_DROP = 1, WB_ON_FULL_SPOOL = 2 };
+enum wb_spool_fsync { WB_SPOOL_FSYNC_NONE = 0, WB_SPOOL_FSYNC_SEGMENT = 1 };
+enum wb_mode { WB_MODE_BATCH = 0, WB_MODE_RECORD = 1 };
+enum wb_key { WB_KEY_STREAM = 0, WB_KEY_FLOW = 1, WB_KEY_INTERFACE = 2, WB_KEY_NONE = 3 };
 
 /* One capture: an interface, its workers, and the bus that they publish to. Members are filled by rows. */
 struct wb_capture_config {
@@ -25,7 +30,11 @@ struct wb_capture_config {
 	bool ignore_outgoing;
 	bool vnet_header;
 	unsigned int timestamp; /* enum tpacket_timestamp */
+	bool reopen;
+	uint64_t reserve_sockets; /* of each worker */
+	unsigned int own_traffic; /* enum wb_own_traffic */
 
+	unsigned int ring_version; /* enum tpacket_version */
 	uint64_t block_bytes;
 	uint64_t block_count; /* of each worker */
 	uint64_t retire_ms;
@@ -41,6 +50,14 @@ struct wb_capture_config {
 	uint64_t buffers;     /* of batch_bytes each, for each worker */
 	uint64_t heartbeat_ms;
 	unsigned int on_full; /* enum wb_on_full */
+	unsigned int mode;    /* enum wb_mode */
+	unsigned int key;     /* enum wb_key */
+	uint64_t flow_buckets;
+
+	char *spool_dir; /* with WB_ON_FULL_SPOOL; NULL: none */
+	uint64_t spool_bytes;
+	uint64_t spool_segment_bytes;
+	unsigned int spool_fsync; /* enum wb_spool_fsync */
 
 	char *to;                       /* URL */
 	struct wb_property *to_options; /* further settings of `to:`, as if they stood in the URL's query */
@@ -53,6 +70,9 @@ struct wb_config {
 	uint64_t flush_ms;       /* at the end: time for the bus to take what is left */
 	unsigned int log_level;  /* WB_LOG_* */
 	char *ledger;            /* file for the final ledger as JSON; NULL: none */
+	uint64_t stats_ms;       /* interval of the lines of statistics; 0: none */
+	char *plugin;            /* files of transports; they are loaded where the option is read, see plugin.h */
+	char *state_dir;         /* NULL: a capture's spool_dir, or none */
 	struct wb_capture_config *captures;
 	size_t capture_count;
 };
@@ -67,7 +87,8 @@ typedef void (*wb_config_report)(void *context, const char *file, size_t line, s
  * Read a YAML file. Reports every error, not the first alone: unknown and repeated keys, wrong values, and what
  * wb_config_check() would find. In values, ${NAME} is replaced by the environment's value (an error when unset),
  * ${file:PATH} by the file's content without its last newline, and $${ by ${. A PATH that does not begin with '/' is
- * relative to the folder of the configuration file. The content of such files is in no message.
+ * relative to the folder of the configuration file. The content of such files is in no message. Plugins that the file
+ * names are loaded, and stay loaded also when there are errors.
  * Returns 0; -EINVAL when anything was reported; -errno when the file cannot be read (reported as well). On failure
  * ret_config is empty.
  */
@@ -95,6 +116,12 @@ void wb_config_fini(struct wb_config *config);
 static inline const char *wb_capture_name(const struct wb_capture_config *capture)
 {
 	return capture->name ? capture->name : capture->interface;
+}
+
+/* How many streams each worker has. */
+static inline unsigned int wb_capture_streams(const struct wb_capture_config *capture)
+{
+	return capture->key == WB_KEY_FLOW ? (unsigned int)capture->flow_buckets : 1;
 }
 
 /* Parse a CPU list such as "0,2-3" into cpus (at most n). Returns how many, or -EINVAL with a message. */

@@ -16,6 +16,9 @@
 #include "utf8.h"
 
 #define WORKERS_MAX 256
+/* Beside the open batches of all buckets: some for the bus to work on. */
+#define SPARE_BUFFERS 4
+#define STATS_MIN_MS 100
 
 struct check {
 	const struct wb_config *config;
@@ -79,6 +82,15 @@ static void check_node(struct check *check)
 	}
 }
 
+static void check_stats(struct check *check)
+{
+	uint64_t stats_ms = check->config->stats_ms;
+
+	if (stats_ms && stats_ms < STATS_MIN_MS)
+		broken(check, SIZE_MAX, "stats", "stats: %" PRIu64 "ms is shorter than %dms; 0 means none", stats_ms,
+			STATS_MIN_MS);
+}
+
 static void check_cpus(struct check *check, size_t i)
 {
 	const struct wb_capture_config *capture = &check->config->captures[i];
@@ -118,6 +130,31 @@ static void check_batch(struct check *check, size_t i)
 			capture->batch_max_bytes, capture->batch_bytes);
 }
 
+/* Every bucket may have a batch open; the bus must get others meanwhile. */
+static void check_flow(struct check *check, size_t i)
+{
+	const struct wb_capture_config *capture = &check->config->captures[i];
+
+	if (capture->key == WB_KEY_FLOW && capture->buffers < capture->flow_buckets + SPARE_BUFFERS)
+		broken(check, i, "buffers",
+			"buffers: %" PRIu64 " is too few for flow_buckets %" PRIu64
+			", of which each has an open batch; at least %" PRIu64 " are needed",
+			capture->buffers, capture->flow_buckets, capture->flow_buckets + SPARE_BUFFERS);
+}
+
+static void check_spool(struct check *check, size_t i)
+{
+	const struct wb_capture_config *capture = &check->config->captures[i];
+
+	if (capture->on_full == WB_ON_FULL_SPOOL && !capture->spool_dir)
+		broken(check, i, "spool_dir", "spool_dir: it is missing; on_full: spool needs a directory to write to");
+	if (capture->on_full == WB_ON_FULL_SPOOL && capture->spool_bytes < 4 * capture->batch_bytes)
+		broken(check, i, "spool_bytes",
+			"spool_bytes: %" PRIu64 " is less than four batches of batch_bytes, %" PRIu64
+			"; raise it or lower batch_bytes",
+			capture->spool_bytes, capture->batch_bytes);
+}
+
 static void check_against_limit(struct check *check, size_t i, const char *key, uint64_t bytes)
 {
 	const struct wb_transport_setup *setup = &check->setups[i];
@@ -132,6 +169,20 @@ static void check_against_limit(struct check *check, size_t i, const char *key, 
 	else
 		broken(check, i, key, "%s: %" PRIu64 " is larger than the bus takes: %zu bytes; lower %s", key, bytes,
 			setup->max_batch_bytes, key);
+}
+
+/* Settings of the bus that are not for record mode. */
+static void check_records(struct check *check, size_t i)
+{
+	struct wb_transport_args args = {.log = wb_log_transport, .lanes = 1, .records = true};
+	const struct wb_transport_setup *setup = &check->setups[i];
+	struct wb_error error = {""};
+	size_t max_batch_bytes;
+
+	wb_transport_setup_args(setup, &args);
+	args.max_batch_bytes = 0;
+	if (setup->ops->check(&args, &max_batch_bytes, &error) < 0)
+		broken(check, i, "mode", "to: %s", error.message);
 }
 
 static void check_bus(struct check *check, size_t i)
@@ -151,6 +202,11 @@ static void check_bus(struct check *check, size_t i)
 		broken(check, i, "to", "to: %s", error.message);
 		return;
 	}
+	if (capture->mode == WB_MODE_RECORD && !(check->setups[i].ops->capabilities & WB_TRANSPORT_RECORDS))
+		broken(check, i, "mode", "mode: 'record' is not for %s; use kafka:// or file://, or mode 'batch'",
+			check->setups[i].ops->name);
+	else if (capture->mode == WB_MODE_RECORD)
+		check_records(check, i);
 	check_against_limit(check, i, "batch_bytes", capture->batch_bytes);
 	check_against_limit(check, i, "batch_max_bytes", capture->batch_max_bytes);
 }
@@ -179,6 +235,16 @@ static void check_conflicts(struct check *check, size_t i)
 			broken(check, i, "fanout_id",
 				"fanout_id: %" PRIu64 " is capture %zu's; each would get a part of the packets",
 				capture->fanout_id, j + 1);
+		if (capture->spool_dir && other->spool_dir && strcmp(capture->spool_dir, other->spool_dir) == 0)
+			broken(check, i, "spool_dir",
+				"spool_dir: '%.120s' is capture %zu's; each needs a directory of its own",
+				capture->spool_dir, j + 1);
+		/* What a killed session left is found by the name, and told on the bus of who finds it. */
+		if (check->config->state_dir && capture->interface && other->interface &&
+			strcmp(wb_capture_name(capture), wb_capture_name(other)) == 0)
+			broken(check, i, "name",
+				"name: '%.60s' is capture %zu's; with state_dir each needs a name of its own",
+				wb_capture_name(capture), j + 1);
 		if (binds(setup) && binds(&check->setups[j]) &&
 			strcmp(setup->url.address, check->setups[j].url.address) == 0)
 			broken(check, i, "to", "to: '%.120s' is bound by capture %zu already", setup->url.address,
@@ -191,6 +257,7 @@ int wb_config_check_all(const struct wb_config *config, wb_config_broken report,
 	struct check check = {.config = config, .broken = report, .context = context};
 
 	check_node(&check);
+	check_stats(&check);
 	if (config->capture_count == 0) {
 		broken(&check, SIZE_MAX, "captures", "captures: there is none; name an interface and a bus");
 		return check.result;
@@ -206,6 +273,8 @@ int wb_config_check_all(const struct wb_config *config, wb_config_broken report,
 		check_cpus(&check, i);
 		check_ring(&check, i);
 		check_batch(&check, i);
+		check_flow(&check, i);
+		check_spool(&check, i);
 		check_conflicts(&check, i);
 	}
 	for (size_t i = 0; i < config->capture_count; i++)

@@ -49,6 +49,13 @@ bool wb_loader_value(
 bool wb_loader_set_row(
 	struct wb_loader *loader, const struct wb_option_row *row, void *options, const struct wb_yaml_node *node);
 
+/* The whole file; free(3) it. Errors: negative errno; -EFBIG: more than WB_YAML_BYTES_MAX. */
+int wb_loader_read(const char *path, char **ret_text, size_t *ret_length);
+/* Where relative paths in the file begin; free(3) it. NULL: no memory. */
+char *wb_loader_folder(const char *path);
+
+/* config_plugin.c: load what the file's `plugin:` names, before URLs are looked at. */
+void wb_loader_take_plugins(struct wb_loader *loader);
 /* config_to.c */
 void wb_loader_take_to(struct wb_loader *loader, struct wb_capture_config *capture, const struct wb_option_row *row,
 	const struct wb_yaml_node *node);

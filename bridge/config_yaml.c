@@ -219,6 +219,8 @@ static void take_root_entry(struct wb_loader *loader, struct wb_config *config, 
 			take_captures(loader, config, entry);
 		return;
 	}
+	if (strcmp(entry->key, "plugin") == 0) /* taken already */
+		return;
 	row = wb_option_find(wb_config_rows, entry->key, NULL);
 	if (row) {
 		wb_loader_set_row(loader, row, config, entry);
@@ -247,6 +249,7 @@ static void take_root(struct wb_loader *loader, struct wb_config *config)
 		return;
 	}
 	wb_loader_report_duplicates(loader, root);
+	wb_loader_take_plugins(loader);
 	for (const struct wb_yaml_node *entry = root->first; entry; entry = entry->next)
 		take_root_entry(loader, config, entry);
 }
@@ -303,7 +306,7 @@ static int load_text(struct wb_loader *loader, const char *text, size_t length, 
 	return r;
 }
 
-static int read_file(const char *path, char **ret_text, size_t *ret_length)
+int wb_loader_read(const char *path, char **ret_text, size_t *ret_length)
 {
 	char *text = malloc(WB_YAML_BYTES_MAX + 1);
 	FILE *stream = text ? fopen(path, "re") : NULL;
@@ -329,8 +332,7 @@ static int read_file(const char *path, char **ret_text, size_t *ret_length)
 	return r;
 }
 
-/* Where relative paths in the file begin. */
-static char *folder_of(const char *path)
+char *wb_loader_folder(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
@@ -342,14 +344,14 @@ static char *folder_of(const char *path)
 int wb_config_load(const char *path, struct wb_config *ret_config, wb_config_report report, void *context)
 {
 	struct wb_loader loader = {.path = path, .report = report, .context = context};
-	char *folder = folder_of(path), *text = NULL;
+	char *folder = wb_loader_folder(path), *text = NULL;
 	struct wb_error error;
 	size_t length = 0;
 	int r;
 
 	*ret_config = (struct wb_config){0};
 	loader.substitute.folder = folder;
-	r = folder ? read_file(path, &text, &length) : -ENOMEM;
+	r = folder ? wb_loader_read(path, &text, &length) : -ENOMEM;
 	if (r < 0) {
 		wb_fail(&error, r, "cannot be read: %s", strerror(-r));
 		wb_loader_report(&loader, 0, 0, error.message);

@@ -54,18 +54,25 @@ void wb_container_header(uint8_t ret_header[WB_CONTAINER_HEADER_BYTES])
 	put_le32(ret_header + 12, WB_CONTAINER_HEADER_BYTES);
 }
 
-void wb_container_entry(uint8_t ret_entry[WB_CONTAINER_ENTRY_BYTES], uint16_t kind, const void *route,
-	uint16_t route_length, const void *message, size_t message_length)
+void wb_container_entry_tail(uint8_t ret_entry[WB_CONTAINER_ENTRY_BYTES], uint16_t kind, const void *route,
+	uint16_t route_length, const void *message, size_t message_length, const void *tail, size_t tail_length)
 {
 	uint32_t crc;
 
-	put_le32(ret_entry, (uint32_t)(route_length + message_length));
+	put_le32(ret_entry, (uint32_t)(route_length + message_length + tail_length));
 	put_le16(ret_entry + 8, kind);
 	put_le16(ret_entry + 10, route_length);
 	put_le32(ret_entry + 12, 0);
 	crc = wb_crc32c(0, ret_entry + 8, WB_CONTAINER_ENTRY_BYTES - 8);
 	crc = wb_crc32c(crc, route, route_length);
-	put_le32(ret_entry + 4, wb_crc32c(crc, message, message_length));
+	crc = wb_crc32c(crc, message, message_length);
+	put_le32(ret_entry + 4, wb_crc32c(crc, tail, tail_length));
+}
+
+void wb_container_entry(uint8_t ret_entry[WB_CONTAINER_ENTRY_BYTES], uint16_t kind, const void *route,
+	uint16_t route_length, const void *message, size_t message_length)
+{
+	wb_container_entry_tail(ret_entry, kind, route, route_length, message, message_length, NULL, 0);
 }
 
 /* Forget what was read: the writer may have taken an incomplete entry back and written another one there. */

@@ -5,9 +5,9 @@
  * All integers are little-endian.
  *   header  16 bytes: "WIREBUS1" (8), u32 version (1), u32 header length (16)
  *   entry   16 bytes: u32 length of what follows the entry header, u32 CRC-32C of the rest of the entry, u16 kind
- *                     (enum wb_message_kind), u16 length of the route, u32 zero; then the route, then the message
- * The route is opaque bytes that the writer needs to publish the message again; empty in files of the file transport.
- * Name of a file: anything that ends in ".wbs".
+ *                     (enum wb_message_kind; of a spool also 3), u16 length of the route, u32 zero; then the route,
+ * then the message The route is opaque bytes that the writer needs to publish the message again; empty in files of the
+ * file transport. Name of a file: anything that ends in ".wbs".
  */
 #ifndef WB_CONTAINER_H
 #define WB_CONTAINER_H
@@ -31,6 +31,10 @@ void wb_container_header(uint8_t ret_header[WB_CONTAINER_HEADER_BYTES]);
 /* Make the header of an entry; route may be NULL with length 0. */
 void wb_container_entry(uint8_t ret_entry[WB_CONTAINER_ENTRY_BYTES], uint16_t kind, const void *route,
 	uint16_t route_length, const void *message, size_t message_length);
+
+/* The same for a message of two pieces; tail may be NULL with length 0. */
+void wb_container_entry_tail(uint8_t ret_entry[WB_CONTAINER_ENTRY_BYTES], uint16_t kind, const void *route,
+	uint16_t route_length, const void *message, size_t message_length, const void *tail, size_t tail_length);
 
 /* Reads one container file sequentially through a buffer that grows to the longest entry allowed. */
 struct wb_container_reader;

@@ -10,6 +10,8 @@
 #include "log.h"
 #include "privileges.h"
 
+#define LINKTYPE_RAW 101
+
 _Static_assert(
 	sizeof(struct bpf_insn) == sizeof(struct sock_filter), "libpcap's and the kernel's instructions are alike");
 
@@ -52,15 +54,12 @@ static int open_handle(const char *interface, uint32_t snap_length, pcap_t **ret
 	return 0;
 }
 
-int wb_filter_compile(const char *interface, const char *expression, uint32_t snap_length, struct wb_filter *ret_filter,
-	struct wb_error *ret_error)
+/* Compile on a handle, which is closed in any case. */
+static int compile(pcap_t *pcap, const char *expression, struct wb_filter *ret_filter, struct wb_error *ret_error)
 {
 	struct bpf_program program;
-	pcap_t *pcap = NULL;
-	int r = open_handle(interface, snap_length, &pcap, ret_error);
+	int r;
 
-	if (r < 0)
-		return r;
 	if (pcap_compile(pcap, &program, expression, 1, PCAP_NETMASK_UNKNOWN) < 0) {
 		r = wb_fail(ret_error, -EINVAL, "filter '%s': %s; see pcap-filter(7)", expression, pcap_geterr(pcap));
 		goto close_pcap;
@@ -83,6 +82,40 @@ free_program:
 close_pcap:
 	pcap_close(pcap);
 	return r;
+}
+
+int wb_filter_compile(const char *interface, const char *expression, uint32_t snap_length, struct wb_filter *ret_filter,
+	struct wb_error *ret_error)
+{
+	pcap_t *pcap = NULL;
+	int r = open_handle(interface, snap_length, &pcap, ret_error);
+
+	return r < 0 ? r : compile(pcap, expression, ret_filter, ret_error);
+}
+
+int wb_filter_compile_for(uint32_t link_type, const char *expression, uint32_t snap_length,
+	struct wb_filter *ret_filter, struct wb_error *ret_error)
+{
+	/* The only one of our types whose number in libpcap is another one. */
+	int dlt = link_type == LINKTYPE_RAW ? DLT_RAW : (int)link_type;
+	pcap_t *pcap = pcap_open_dead(dlt, (int)snap_length);
+
+	if (!pcap)
+		return wb_fail(ret_error, -ENOMEM, "filter '%s': out of memory", expression);
+	return compile(pcap, expression, ret_filter, ret_error);
+}
+
+int wb_filter_copy(const struct wb_filter *filter, struct wb_filter *ret_filter)
+{
+	*ret_filter = (struct wb_filter){0};
+	if (!filter->length)
+		return 0;
+	ret_filter->code = malloc(filter->length * sizeof *filter->code);
+	if (!ret_filter->code)
+		return -ENOMEM;
+	memcpy(ret_filter->code, filter->code, filter->length * sizeof *filter->code);
+	ret_filter->length = filter->length;
+	return 0;
 }
 
 void wb_filter_fini(struct wb_filter *filter)

@@ -21,6 +21,14 @@ struct wb_filter {
  */
 int wb_filter_compile(const char *interface, const char *expression, uint32_t snap_length, struct wb_filter *ret_filter,
 	struct wb_error *ret_error);
+/*
+ * The same without an interface and without privileges, for frames of a LINKTYPE_; `vlan` matches only tags that are in
+ * the frame. Errors: -EINVAL (also: what the expression asks for is not in such frames), -ENOMEM.
+ */
+int wb_filter_compile_for(uint32_t link_type, const char *expression, uint32_t snap_length,
+	struct wb_filter *ret_filter, struct wb_error *ret_error);
+/* Errors: -ENOMEM. */
+int wb_filter_copy(const struct wb_filter *filter, struct wb_filter *ret_filter);
 void wb_filter_fini(struct wb_filter *filter);
 
 #endif

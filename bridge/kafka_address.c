@@ -8,9 +8,6 @@
 #include "log.h"
 #include "url.h"
 
-/* Kafka's limit on the length of a topic's name, and what it may consist of. */
-#define TOPIC_MAX 249
-#define TOPIC_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 #define HOST_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 /* One of the brokers, length bytes at text. Without a port librdkafka takes 9092. */
@@ -60,11 +57,6 @@ int wb_kafka_address(
 	r = check_brokers(url, address, (size_t)(slash - address), ret_error);
 	if (r < 0)
 		return r;
-	if (strlen(topic) > TOPIC_MAX || strspn(topic, TOPIC_LETTERS) != strlen(topic) || strcmp(topic, ".") == 0 ||
-		strcmp(topic, "..") == 0)
-		return wb_fail(ret_error, -EINVAL,
-			"'%s': topic '%s' must be 1 to %d letters, digits, '.', '_' or '-', and neither '.' nor '..'",
-			url, topic, TOPIC_MAX);
 	*ret_brokers = strndup(address, (size_t)(slash - address));
 	*ret_topic = strdup(topic);
 	if (*ret_brokers && *ret_topic)

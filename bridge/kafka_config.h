@@ -13,13 +13,20 @@ struct wb_kafka_options {
 	uint64_t max_message_bytes;
 	uint64_t in_flight;
 	uint64_t producers;
+	unsigned int schema_registry; /* enum wb_kafka_schema_mode */
+	uint64_t schema_id;           /* 0: none */
+	char *schema_guid;            /* NULL: none */
+	uint64_t fatal_retries;
 };
+
+/* In the order of the option's choices. */
 
 extern const struct wb_option_row wb_kafka_rows[];
 
 /*
  * Make the configuration of a producer from the arguments. ret_conf: destroy it, or give it to rd_kafka_new().
- * ret_topic: free it. ret_max_batch_bytes: the largest value that the client takes.
+ * ret_topic: the URL's with its placeholders replaced; free it. ret_max_batch_bytes: the largest batch that the client
+ * takes.
  * Errors: -EINVAL with a message (address, property), -ENOMEM.
  */
 int wb_kafka_producer_conf(const struct wb_transport_args *args, rd_kafka_conf_t **ret_conf, char **ret_topic,

@@ -8,10 +8,12 @@
 
 #include "kafka_consumer.h"
 #include "log.h"
+#include "properties_file.h"
 #include "secret.h"
+#include "url.h"
 
-/* What is fetched ahead of the reader: enough to keep it busy, and the bound of the memory used. */
-#define QUEUE_KIB (64u << 10)
+/* What is fetched ahead of the reader, for each partition: enough to keep it busy, and the bound of the memory used. */
+#define QUEUE_KIB (16u << 10)
 #define FETCH_BYTES (16u << 20)
 /* Largest that librdkafka takes for its limits on sizes. */
 #define BYTES_MAX 1000000000u
@@ -63,22 +65,35 @@ static bool is_reserved(const char *key)
 	return false;
 }
 
-static int set_properties(rd_kafka_conf_t *conf, const struct wb_source_args *args, struct wb_error *ret_error)
+static int set_properties(rd_kafka_conf_t *conf, const char *url, const struct wb_property *properties, size_t count,
+	struct wb_error *ret_error)
 {
 	int r;
 
-	for (size_t i = 0; i < args->property_count; i++) {
-		const struct wb_property *property = &args->properties[i];
-
-		if (is_reserved(property->key))
+	for (size_t i = 0; i < count; i++) {
+		if (is_reserved(properties[i].key))
 			return wb_fail(ret_error, -EINVAL,
-				"%s: property \"%s\" is set by wirebus and cannot be changed", args->url,
-				property->key);
-		r = set(conf, args->url, property->key, property->value, ret_error);
+				"%s: property \"%s\" is set by wirebus and cannot be changed", url, properties[i].key);
+		r = set(conf, url, properties[i].key, properties[i].value, ret_error);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+static int set_properties_of(rd_kafka_conf_t *conf, const char *url, const char *path, struct wb_error *ret_error)
+{
+	struct wb_property *properties = NULL;
+	struct wb_error error;
+	size_t count = 0;
+	int r = wb_properties_file_read(path, &properties, &count, &error);
+
+	if (r < 0)
+		wb_fail(ret_error, r, "%s: properties_file: %s", url, error.message);
+	else
+		r = set_properties(conf, url, properties, count, ret_error);
+	wb_properties_free(properties, count);
+	return r;
 }
 
 static int set_sizes(rd_kafka_conf_t *conf, const struct wb_source_args *args, struct wb_error *ret_error)
@@ -104,8 +119,8 @@ static int set_sizes(rd_kafka_conf_t *conf, const struct wb_source_args *args, s
 	return 0;
 }
 
-int wb_kafka_consumer_conf(
-	const struct wb_source_args *args, const char *brokers, rd_kafka_conf_t **ret_conf, struct wb_error *ret_error)
+int wb_kafka_consumer_conf(const struct wb_source_args *args, const char *brokers, const char *properties_file,
+	rd_kafka_conf_t **ret_conf, struct wb_error *ret_error)
 {
 	static const char *const fixed[][2] = {
 		{"client.id", "wirebus"},
@@ -127,8 +142,10 @@ int wb_kafka_consumer_conf(
 		r = set(conf, args->url, fixed[i][0], fixed[i][1], ret_error);
 	if (r == 0)
 		r = set_sizes(conf, args, ret_error);
+	if (r == 0 && properties_file)
+		r = set_properties_of(conf, args->url, properties_file, ret_error);
 	if (r == 0)
-		r = set_properties(conf, args, ret_error);
+		r = set_properties(conf, args->url, args->properties, args->property_count, ret_error);
 	if (r < 0) {
 		rd_kafka_conf_destroy(conf);
 		return r;

@@ -6,36 +6,49 @@
 #include <stddef.h>
 #include <string.h>
 
-/* How the counters are called, in the order of packet_batch.proto. */
-static const struct counter_row {
-	const char *name;
-	size_t offset;
-	const char *help;
-} rows[] = {
-	{"kernel_seen", offsetof(struct wbproto_counters, kernel_seen), "passed the kernel's filter"},
-	{"kernel_dropped", offsetof(struct wbproto_counters, kernel_dropped), "of these: the ring was full"},
-	{"read", offsetof(struct wbproto_counters, read), "taken from the ring"},
-	{"filtered", offsetof(struct wbproto_counters, filtered), "rejected in user space"},
-	{"sampled_out", offsetof(struct wbproto_counters, sampled_out), "not sampled"},
-	{"accepted", offsetof(struct wbproto_counters, accepted), "given a sequence number"},
-	{"truncated", offsetof(struct wbproto_counters, truncated), "of those read: cut by the ring"},
-	{"recovered", offsetof(struct wbproto_counters, recovered), "found in the spool at the start"},
-	{"delivered", offsetof(struct wbproto_counters, delivered), "acknowledged by the bus"},
-	{"handed_over", offsetof(struct wbproto_counters, handed_over), "given to a bus without acknowledgements"},
-	{"failed", offsetof(struct wbproto_counters, failed), "refused by the bus"},
-	{"unknown", offsetof(struct wbproto_counters, unknown), "sent, no answer will come"},
-	{"dropped", offsetof(struct wbproto_counters, dropped), "given up by wirebus"},
-	{"open", offsetof(struct wbproto_counters, open), "not yet with the transport"},
-	{"in_flight", offsetof(struct wbproto_counters, in_flight), "with the transport"},
-	{"spooled", offsetof(struct wbproto_counters, spooled), "on disk"},
-	{"kernel_freezes", offsetof(struct wbproto_counters, kernel_freezes), "times the ring was found full"},
-	{"dropped_too_large", offsetof(struct wbproto_counters, dropped_too_large), "larger than the bus takes"},
-	{"dropped_no_buffer", offsetof(struct wbproto_counters, dropped_no_buffer), "no free buffer"},
-	{"dropped_bus_full", offsetof(struct wbproto_counters, dropped_bus_full), "the transport was full"},
-	{"dropped_shutdown", offsetof(struct wbproto_counters, dropped_shutdown), "not published before the end"},
-	{"dropped_spool_full", offsetof(struct wbproto_counters, dropped_spool_full), "the spool was full"},
+#define COUNTER(member, show, help)                                                                                    \
+	{                                                                                                              \
+#member, offsetof(struct wbproto_counters, member), WB_COUNTER, "packets", show, help                  \
+	}
+#define GAUGE(member, show, help)                                                                                      \
+	{                                                                                                              \
+#member, offsetof(struct wbproto_counters, member), WB_GAUGE, "packets", show, help                    \
+	}
+#define OTHER(name, member, unit, show, help)                                                                          \
+	{                                                                                                              \
+		name, offsetof(struct wbproto_counters, member), WB_COUNTER, unit, show, help                          \
+	}
+
+/* In the order of packet_batch.proto. */
+const struct wb_counter_row wb_ledger_rows[] = {
+	COUNTER(kernel_seen, WB_SHOW_ALWAYS, "passed the kernel's filter"),
+	COUNTER(kernel_dropped, WB_SHOW_CHANGE, "of these: the ring was full"),
+	COUNTER(read, WB_SHOW_ALWAYS, "taken from the ring"),
+	COUNTER(filtered, WB_SHOW_CHANGE, "rejected in user space"),
+	COUNTER(sampled_out, WB_SHOW_CHANGE, "not sampled"),
+	COUNTER(accepted, WB_SHOW_NEVER, "given a sequence number"),
+	COUNTER(truncated, WB_SHOW_CHANGE, "of those read: cut by the ring"),
+	COUNTER(recovered, WB_SHOW_CHANGE, "found in the spool at the start"),
+	COUNTER(delivered, WB_SHOW_ONCE, "acknowledged by the bus"),
+	COUNTER(handed_over, WB_SHOW_ONCE, "given to a bus without acknowledgements"),
+	COUNTER(failed, WB_SHOW_CHANGE, "refused by the bus"),
+	COUNTER(unknown, WB_SHOW_CHANGE, "sent, no answer will come"),
+	COUNTER(dropped, WB_SHOW_CHANGE, "given up by wirebus"),
+	GAUGE(open, WB_SHOW_ALWAYS, "not yet with the transport"),
+	GAUGE(in_flight, WB_SHOW_ALWAYS, "with the transport"),
+	GAUGE(spooled, WB_SHOW_ONCE, "on disk"),
+	OTHER("kernel_freezes", kernel_freezes, "times", WB_SHOW_NEVER, "times the ring was found full"),
+	COUNTER(dropped_too_large, WB_SHOW_CHANGE, "larger than the bus takes"),
+	COUNTER(dropped_no_buffer, WB_SHOW_CHANGE, "no free buffer"),
+	COUNTER(dropped_bus_full, WB_SHOW_CHANGE, "the transport was full"),
+	COUNTER(dropped_shutdown, WB_SHOW_CHANGE, "not published before the end"),
+	COUNTER(dropped_spool_full, WB_SHOW_CHANGE, "the spool was full, or the disk refused it"),
+	OTHER("interface_gaps", interface_gaps, "times", WB_SHOW_CHANGE, "times the interface was gone"),
+	OTHER("interface_gap_nano", interface_gap_ns, "nanoseconds", WB_SHOW_NEVER,
+		"nanoseconds: nobody knows what passed"),
+	{0},
 };
-#define ROWS (sizeof rows / sizeof rows[0])
+#define ROWS (sizeof wb_ledger_rows / sizeof wb_ledger_rows[0] - 1)
 _Static_assert(ROWS * sizeof(uint64_t) == sizeof(struct wbproto_counters), "each counter has a row");
 
 static const char *const cause_names[WB_CAUSE_COUNT] = {
@@ -50,12 +63,12 @@ static const char *const cause_names[WB_CAUSE_COUNT] = {
 
 static uint64_t *member(struct wbproto_counters *counters, size_t row)
 {
-	return (uint64_t *)((char *)counters + rows[row].offset);
+	return (uint64_t *)((char *)counters + wb_ledger_rows[row].offset);
 }
 
 static uint64_t value(const struct wbproto_counters *counters, size_t row)
 {
-	return *(const uint64_t *)((const char *)counters + rows[row].offset);
+	return *(const uint64_t *)((const char *)counters + wb_ledger_rows[row].offset);
 }
 
 int wb_ledger_init(struct wb_ledger *ledger)
@@ -78,6 +91,16 @@ void wb_ledger_accept(struct wb_ledger *ledger, uint64_t packets, uint64_t trunc
 	c->accepted += packets;
 	c->open += packets;
 	c->truncated += truncated;
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void wb_ledger_give(struct wb_ledger *ledger, uint64_t packets, uint64_t lost)
+{
+	struct wbproto_counters *c = &ledger->totals.counters;
+
+	pthread_mutex_lock(&ledger->lock);
+	c->kernel_seen += packets + lost;
+	c->kernel_dropped += lost;
 	pthread_mutex_unlock(&ledger->lock);
 }
 
@@ -127,13 +150,55 @@ void wb_ledger_unpublish(struct wb_ledger *ledger, uint64_t packets)
 	pthread_mutex_unlock(&ledger->lock);
 }
 
-void wb_ledger_settle(struct wb_ledger *ledger, uint64_t packets, enum wb_result result, enum wb_cause cause)
+void wb_ledger_spool(struct wb_ledger *ledger, uint64_t packets)
+{
+	pthread_mutex_lock(&ledger->lock);
+	ledger->totals.counters.open -= packets;
+	ledger->totals.counters.spooled += packets;
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void wb_ledger_unspool(struct wb_ledger *ledger, uint64_t packets)
+{
+	pthread_mutex_lock(&ledger->lock);
+	ledger->totals.counters.spooled -= packets;
+	ledger->totals.counters.in_flight += packets;
+	ledger->totals.batches_in_flight++;
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void wb_ledger_respool(struct wb_ledger *ledger, uint64_t packets)
+{
+	pthread_mutex_lock(&ledger->lock);
+	ledger->totals.counters.in_flight -= packets;
+	ledger->totals.counters.spooled += packets;
+	ledger->totals.batches_in_flight--;
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void wb_ledger_spool_failed(struct wb_ledger *ledger, uint64_t packets, enum wb_cause cause)
+{
+	pthread_mutex_lock(&ledger->lock);
+	ledger->totals.counters.spooled -= packets;
+	ledger->totals.counters.failed += packets;
+	ledger->totals.failed_by_cause[cause] += packets;
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void wb_ledger_recover(struct wb_ledger *ledger, uint64_t packets)
+{
+	pthread_mutex_lock(&ledger->lock);
+	ledger->totals.counters.recovered += packets;
+	ledger->totals.counters.spooled += packets;
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+/* With the lock. */
+static void book_outcome(struct wb_ledger *ledger, uint64_t packets, enum wb_result result, enum wb_cause cause)
 {
 	struct wbproto_counters *c = &ledger->totals.counters;
 
-	pthread_mutex_lock(&ledger->lock);
 	c->in_flight -= packets;
-	ledger->totals.batches_in_flight--;
 	switch (result) {
 	case WB_RESULT_DELIVERED:
 		c->delivered += packets;
@@ -146,20 +211,59 @@ void wb_ledger_settle(struct wb_ledger *ledger, uint64_t packets, enum wb_result
 		ledger->totals.failed_by_cause[(unsigned int)cause < WB_CAUSE_COUNT ? cause : WB_CAUSE_NONE] += packets;
 		break;
 	case WB_RESULT_UNKNOWN:
+	case WB_RESULT_COUNT:
 		c->unknown += packets;
 		break;
 	}
+}
+
+void wb_ledger_settle(struct wb_ledger *ledger, uint64_t packets, enum wb_result result, enum wb_cause cause)
+{
+	pthread_mutex_lock(&ledger->lock);
+	ledger->totals.batches_in_flight--;
+	book_outcome(ledger, packets, result, cause);
 	pthread_mutex_unlock(&ledger->lock);
+}
+
+void wb_ledger_settle_each(struct wb_ledger *ledger, const struct wb_outcomes *outcomes)
+{
+	pthread_mutex_lock(&ledger->lock);
+	ledger->totals.batches_in_flight--;
+	for (unsigned int i = 0; i < WB_RESULT_COUNT; i++)
+		if (i != WB_RESULT_FAILED)
+			book_outcome(ledger, outcomes->by_result[i], i, WB_CAUSE_NONE);
+	for (unsigned int i = 0; i < WB_CAUSE_COUNT; i++)
+		book_outcome(ledger, outcomes->failed_by_cause[i], WB_RESULT_FAILED, i);
+	ledger->totals.counters.in_flight -= outcomes->unpublished + outcomes->respooled;
+	ledger->totals.counters.open += outcomes->unpublished;
+	ledger->totals.counters.spooled += outcomes->respooled;
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+/* Two threads may read the ring's counters and come here in the other order. Returns by how much. */
+static uint64_t lift(uint64_t *counter, uint64_t value)
+{
+	uint64_t more = value > *counter ? value - *counter : 0;
+
+	*counter += more;
+	return more;
 }
 
 void wb_ledger_kernel(struct wb_ledger *ledger, const struct tpacket_counters *stats)
 {
 	struct wbproto_counters *c = &ledger->totals.counters;
+	uint64_t refiltered;
 
 	pthread_mutex_lock(&ledger->lock);
-	c->kernel_seen = stats->seen;
-	c->kernel_dropped = stats->dropped;
-	c->kernel_freezes = stats->freezes;
+	lift(&c->kernel_seen, stats->seen);
+	lift(&c->kernel_dropped, stats->dropped);
+	lift(&c->kernel_freezes, stats->freezes);
+	lift(&c->interface_gaps, stats->reopens);
+	lift(&c->interface_gap_ns, stats->gap_ns);
+	/* Read, and rejected by a filter that was changed meanwhile. */
+	refiltered = lift(&ledger->refiltered, stats->refiltered);
+	c->filtered += refiltered;
+	c->read += refiltered;
 	pthread_mutex_unlock(&ledger->lock);
 }
 
@@ -202,7 +306,8 @@ void wb_ledger_print_text(FILE *stream, const char *title, const struct wb_ledge
 
 		/* The first block always, the rest when there is something to say. */
 		if (packets || i < 3 || i == 5)
-			fprintf(stream, "  %-18s %12" PRIu64 "  %s\n", rows[i].name, packets, rows[i].help);
+			fprintf(stream, "  %-18s %12" PRIu64 "  %s\n", wb_ledger_rows[i].name, packets,
+				wb_ledger_rows[i].help);
 	}
 	for (size_t i = 0; i < WB_CAUSE_COUNT; i++)
 		if (totals->failed_by_cause[i])
@@ -213,7 +318,7 @@ void wb_ledger_print_json(FILE *stream, const struct wb_ledger_totals *totals)
 {
 	fputc('{', stream);
 	for (size_t i = 0; i < ROWS; i++)
-		fprintf(stream, "\"%s\":%" PRIu64 ",", rows[i].name, value(&totals->counters, i));
+		fprintf(stream, "\"%s\":%" PRIu64 ",", wb_ledger_rows[i].name, value(&totals->counters, i));
 	fputs("\"failed_by_cause\":{", stream);
 	for (size_t i = 0; i < WB_CAUSE_COUNT; i++)
 		fprintf(stream, "%s\"%s\":%" PRIu64, i ? "," : "", cause_names[i], totals->failed_by_cause[i]);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "suggest.h"
@@ -13,9 +16,14 @@ struct command {
 
 static const struct command commands[] = {
 	{"run", wb_cmd_run, "capture packets from interfaces and publish them on a bus"},
-	{"cat", wb_cmd_cat, "print packets from a bus or from files as text, JSON or pcapng"},
+	{"send", wb_cmd_send, "publish the packets of capture files on a bus"},
+	{"cat", wb_cmd_cat, "print packets from a bus or from files as text, JSON, pcap or pcapng"},
+	{"replay", wb_cmd_replay, "send captured packets again: onto an interface, another bus, or into a file"},
+	{"verify", wb_cmd_verify, "state what was received, what was lost, and where"},
+	{"extcap", wb_cmd_extcap, "show topics and streams to Wireshark as capture interfaces"},
 	{"check", wb_cmd_check, "check a configuration file"},
 	{"schema", wb_cmd_schema, "print the message formats"},
+	{"keygen", wb_cmd_keygen, "make a pair of keys that encrypt and authenticate ZeroMQ"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -75,9 +83,34 @@ static int help(int argc, char **argv)
 	return command->run(2, arguments);
 }
 
+/* Wireshark runs every program in its folder, and has no way to give it a command. */
+static bool is_extcap(const char *program)
+{
+	const char *slash = strrchr(program, '/');
+
+	return strcmp(slash ? slash + 1 : program, "wirebus-extcap") == 0;
+}
+
+/*
+ * What is opened later must not become standard output or error by being opened: messages would go into it. To use one
+ * that was closed fails as before, as it is opened the other way around.
+ */
+static void fill_standard_descriptors(void)
+{
+	static const int modes[] = {[STDIN_FILENO] = O_WRONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_RDONLY};
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd)
+			return;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
+
+	fill_standard_descriptors();
+	if (argc > 0 && is_extcap(argv[0]))
+		return wb_cmd_extcap(argc, argv);
 
 	if (argc < 2) {
 		fprintf(stderr, "wirebus: a command is missing: 'wirebus --help' lists them\n");

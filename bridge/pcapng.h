@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "sink.h"
 #include "wbproto.h"
 
 /* Wireshark and libpcap refuse a file with a longer packet. */
@@ -50,6 +51,7 @@ struct wb_pcapng_packet {
 	uint32_t flags;
 	uint64_t drop_count;
 	uint64_t packet_id; /* 0: none */
+	bool late;          /* a later one went before it: said in a comment */
 };
 
 /* Blocks. 0 or -errno of the stream. */
@@ -67,10 +69,10 @@ int wb_pcapng_interface_get(struct wb_pcapng_tables *tables, const struct wbprot
 	struct wb_pcapng_interface **ret_interface, bool *ret_created);
 void wb_pcapng_interface_count(struct wb_pcapng_interface *interface, uint64_t time_ns);
 /* Take note of a batch's counters, before its packets. Errors: -ENOMEM. */
-int wb_pcapng_note_counters(struct wb_pcapng_tables *tables, const struct wbproto_reader *reader);
+int wb_pcapng_note_counters(struct wb_pcapng_tables *tables, const struct wb_sink_batch *batch);
 /* Packets that the kernel dropped between the previous packet of this one's worker and this one. */
 uint64_t wb_pcapng_take_drops(struct wb_pcapng_tables *tables, const struct wbproto_record *record);
-/* Add the workers' counters to their interfaces; once, at the end. */
+/* Add the workers' counters to their interfaces, at the end; a second time nothing. */
 void wb_pcapng_sum_counters(struct wb_pcapng_tables *tables);
 /* By id, from 0. NULL: there are no more. */
 const struct wb_pcapng_interface *wb_pcapng_interface_at(const struct wb_pcapng_tables *tables, size_t id);

@@ -16,6 +16,7 @@ enum { BLOCK_INTERFACE = 1, BLOCK_STATISTICS = 5, BLOCK_PACKET = 6 };
 
 enum { SHB_HARDWARE = 2, SHB_OS = 3, SHB_USERAPPL = 4 };
 enum { IF_NAME = 2, IF_DESCRIPTION = 3, IF_SPEED = 8, IF_TSRESOL = 9, IF_FILTER = 11 };
+enum { OPT_COMMENT = 1 };
 enum { EPB_FLAGS = 2, EPB_DROPCOUNT = 4, EPB_PACKETID = 5 };
 enum { ISB_STARTTIME = 2, ISB_ENDTIME = 3, ISB_IFRECV = 4, ISB_IFDROP = 5, ISB_USRDELIV = 8 };
 
@@ -202,6 +203,7 @@ static int write_frame(FILE *stream, const struct wb_pcapng_packet *packet)
 int wb_pcapng_write_packet(FILE *stream, const struct wb_pcapng_packet *packet)
 {
 	uint32_t padded = (packet->captured_length + 3) & ~3u, total;
+	static const char late[] = "late: a later packet comes before this one";
 	uint8_t head[28];
 	struct block options;
 	int r;
@@ -216,6 +218,8 @@ int wb_pcapng_write_packet(FILE *stream, const struct wb_pcapng_packet *packet)
 		put_option_u64(&options, EPB_DROPCOUNT, packet->drop_count);
 	if (packet->packet_id)
 		put_option_u64(&options, EPB_PACKETID, packet->packet_id);
+	if (packet->late)
+		put_option(&options, OPT_COMMENT, late, sizeof(late) - 1);
 	if (options.length)
 		put_u32(&options, 0); /* opt_endofopt */
 	total = (uint32_t)(sizeof(head) + padded + options.length + 4);

@@ -30,6 +30,7 @@ struct wb_pcapng_tables {
 	size_t interface_count;
 	size_t interface_room;
 	size_t worker_count;
+	bool summed;
 	struct worker *last_worker;
 	struct wb_pcapng_interface *interface_buckets[BUCKETS];
 	struct worker *worker_buckets[BUCKETS];
@@ -86,7 +87,7 @@ static struct wbproto_view cut(struct wbproto_view text)
 static struct interface_key key_of(const struct wbproto_record *record)
 {
 	const struct wbproto_interface *interface = &record->interface;
-	bool known = interface->link_type || interface->name.length;
+	bool known = interface->index || interface->link_type || interface->name.length;
 	struct interface_key key = {.index = record->packet.interface_index, .node = cut(record->node)};
 
 	memcpy(key.session_id, record->session_id, sizeof(key.session_id));
@@ -226,22 +227,18 @@ static int add_worker(
 }
 
 /* The interface that a worker's counters are about, as long as it has named no other. */
-static void note_interface(struct worker *worker, const struct wbproto_reader *reader)
+static void note_interface(struct worker *worker, const struct wb_sink_batch *batch)
 {
-	struct wbproto_interface interface;
-
-	if (reader->batch.interface_count == 0)
+	if (batch->interface_count == 0)
 		return;
-	if (reader->batch.interface_count > 1 || wbproto_reader_interface_at(reader, 0, &interface) < 0 ||
-		(worker->index && worker->index != interface.index))
+	if (batch->interface_count > 1 || (worker->index && worker->index != batch->interface_index))
 		worker->sole = false;
 	else
-		worker->index = interface.index;
+		worker->index = batch->interface_index;
 }
 
-int wb_pcapng_note_counters(struct wb_pcapng_tables *tables, const struct wbproto_reader *reader)
+int wb_pcapng_note_counters(struct wb_pcapng_tables *tables, const struct wb_sink_batch *batch)
 {
-	const struct wbproto_batch *batch = &reader->batch;
 	struct worker *worker;
 	int r;
 
@@ -258,12 +255,13 @@ int wb_pcapng_note_counters(struct wb_pcapng_tables *tables, const struct wbprot
 		if (batch->batch_seq > 1)
 			worker->kernel_dropped = batch->counters.kernel_dropped;
 	}
-	note_interface(worker, reader);
+	note_interface(worker, batch);
 	/* Counters are of the end of their batch: what they add belongs to the first packet of the next one. */
 	worker->due += worker->coming;
 	worker->coming = 0;
 	if (batch->counters.kernel_dropped > worker->kernel_dropped) {
-		worker->coming = batch->counters.kernel_dropped - worker->kernel_dropped;
+		/* Between packets that do not come: not for the first one that does. */
+		worker->coming = batch->outside ? 0 : batch->counters.kernel_dropped - worker->kernel_dropped;
 		worker->kernel_dropped = batch->counters.kernel_dropped;
 	}
 	if (batch->counters.kernel_seen > worker->kernel_seen)
@@ -300,6 +298,9 @@ static void sum_worker(struct wb_pcapng_tables *tables, const struct worker *wor
 
 void wb_pcapng_sum_counters(struct wb_pcapng_tables *tables)
 {
+	if (tables->summed)
+		return;
+	tables->summed = true;
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (const struct worker *worker = tables->worker_buckets[i]; worker; worker = worker->next)
 			if (worker->sole && worker->index)

@@ -3,6 +3,8 @@
 #ifndef WB_PRIVILEGES_H
 #define WB_PRIVILEGES_H
 
+#include <stddef.h>
+
 #include "wirebus/option.h"
 
 /* What to tell who may not capture. */
@@ -14,5 +16,7 @@
  * message.
  */
 int wb_privileges_drop(struct wb_error *ret_error);
+/* The same, but keep those of the given ones that there are. kept: CAP_NET_RAW and the like. */
+int wb_privileges_drop_but(const unsigned int *kept, size_t count, struct wb_error *ret_error);
 
 #endif

@@ -8,13 +8,18 @@
 #include "log.h"
 #include "suggest.h"
 
-const struct wb_transport_ops *const wb_transports[] = {
+static const struct wb_transport_ops *const built_in[] = {
 	&wb_transport_kafka,
 	&wb_transport_zmq,
 	&wb_transport_file,
 	&wb_transport_null,
-	NULL,
 };
+#define BUILT_IN_COUNT (sizeof(built_in) / sizeof(built_in[0]))
+
+static struct {
+	const struct wb_transport_ops *ops[WB_PLUGINS_MAX];
+	size_t count;
+} plugins;
 
 const struct wb_source_ops *const wb_sources[] = {
 	&wb_source_kafka,
@@ -22,6 +27,45 @@ const struct wb_source_ops *const wb_sources[] = {
 	&wb_source_file,
 	NULL,
 };
+
+const struct wb_transport_ops *wb_transport_at(size_t i)
+{
+	if (i < BUILT_IN_COUNT)
+		return built_in[i];
+	return i - BUILT_IN_COUNT < plugins.count ? plugins.ops[i - BUILT_IN_COUNT] : NULL;
+}
+
+int wb_transport_register(const struct wb_transport_ops *ops)
+{
+	if (plugins.count == WB_PLUGINS_MAX)
+		return -ENOSPC;
+	plugins.ops[plugins.count++] = ops;
+	return 0;
+}
+
+static bool has_scheme(const char *const *schemes, const char *scheme)
+{
+	for (; *schemes; schemes++) {
+		if (strcmp(*schemes, scheme) == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *wb_scheme_owner(const char *scheme)
+{
+	const struct wb_transport_ops *ops;
+
+	for (size_t i = 0; (ops = wb_transport_at(i)); i++) {
+		if (has_scheme(ops->schemes, scheme))
+			return ops->name;
+	}
+	for (size_t i = 0; wb_sources[i]; i++) {
+		if (has_scheme(wb_sources[i]->schemes, scheme))
+			return wb_sources[i]->name;
+	}
+	return NULL;
+}
 
 /* Collects the schemes that there are, for the message when none of them fits. */
 struct search {
@@ -63,12 +107,13 @@ static void search_fail(
 
 const struct wb_transport_ops *wb_transport_find(const struct wb_url *url, struct wb_error *ret_error)
 {
+	const struct wb_transport_ops *ops;
 	struct search search;
 
 	search_init(&search, url->scheme);
-	for (size_t i = 0; wb_transports[i]; i++) {
-		if (search_schemes(&search, wb_transports[i]->schemes))
-			return wb_transports[i];
+	for (size_t i = 0; (ops = wb_transport_at(i)); i++) {
+		if (search_schemes(&search, ops->schemes))
+			return ops;
 	}
 	search_fail(&search, "the transport", url, ret_error);
 	return NULL;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The transports and sources that are built in, and how a URL finds one. A new one is one file and one row here. */
+/*
+ * The transports and sources that there are, and how a URL finds one. A new one that is built in is one file and one
+ * row here; a plugin registers its own.
+ */
 #ifndef WB_REGISTRY_H
 #define WB_REGISTRY_H
 
@@ -13,12 +16,23 @@ extern const struct wb_transport_ops wb_transport_zmq;
 extern const struct wb_transport_ops wb_transport_kafka;
 
 extern const struct wb_source_ops wb_source_file;
+extern const struct wb_source_ops wb_source_capture; /* without a scheme: source_setup.c chooses it */
 extern const struct wb_source_ops wb_source_zmq;
 extern const struct wb_source_ops wb_source_kafka;
 
-/* All of them, NULL-terminated. */
-extern const struct wb_transport_ops *const wb_transports[];
+/* All sources, NULL-terminated. */
 extern const struct wb_source_ops *const wb_sources[];
+/* All transports: those that are built in, then those of plugins. NULL: i is behind the last one. */
+const struct wb_transport_ops *wb_transport_at(size_t i);
+
+/* Whose a scheme is: the name of a transport or a source. NULL: nobody's. */
+const char *wb_scheme_owner(const char *scheme);
+/*
+ * Add a plugin's transport, whose descriptor was checked. Lifetime: of the process. Threads: the main one, before
+ * others are started. Errors: -ENOSPC, when there are WB_PLUGINS_MAX.
+ */
+#define WB_PLUGINS_MAX 16
+int wb_transport_register(const struct wb_transport_ops *ops);
 
 /* By scheme. NULL: none, with a message that lists those there are. */
 const struct wb_transport_ops *wb_transport_find(const struct wb_url *url, struct wb_error *ret_error);

@@ -38,6 +38,21 @@ void wb_segments_init(struct wb_segments *segments, int directory, uint64_t segm
  * tries again. The caller blocks or ignores SIGXFSZ, or a limit on the size of files ends the process.
  */
 int wb_segments_append(struct wb_segments *segments, const struct wb_batch *batch);
+
+/* What an entry has beside the batch's data (container.h). */
+struct wb_segment_entry {
+	uint16_t kind;
+	uint16_t route_length;
+	const void *route;
+	const void *tail; /* behind the data; NULL: nothing */
+	size_t tail_length;
+};
+
+/* The same, and the batch is one entry, whatever it consists of. */
+int wb_segments_append_entry(
+	struct wb_segments *segments, const struct wb_batch *batch, const struct wb_segment_entry *entry);
+/* Forget what is in the file that is being written: it is as if just begun. Errors: -errno, -EBADF: there is none. */
+int wb_segments_rewind(struct wb_segments *segments);
 void wb_segments_close(struct wb_segments *segments);
 
 #endif

@@ -6,12 +6,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Room for twice as many holes, as far as the limits allow. Without it the oldest holes are forgotten. */
+static void allocate_more(struct wb_sequence *sequence)
+{
+	struct wb_sequence_limits *limits = sequence->limits;
+	size_t more = sequence->kept;
+	struct wb_hole *holes;
+
+	if (more > limits->spare || more * 2 > limits->holes)
+		return;
+	holes = realloc(sequence->holes, (more * 2 + 1) * sizeof(*holes));
+	if (!holes)
+		return;
+	limits->spare -= more;
+	sequence->holes = holes;
+	sequence->kept = more * 2;
+}
+
 static int allocate_holes(struct wb_sequence *sequence)
 {
 	/* One more than is kept: a hole may be split before the oldest is forgotten. */
-	if (!sequence->holes)
+	if (!sequence->holes) {
 		sequence->holes = calloc(WB_SEQUENCE_MAX_HOLES + 1, sizeof(*sequence->holes));
-	return sequence->holes ? 0 : -ENOMEM;
+		sequence->kept = WB_SEQUENCE_MAX_HOLES;
+	}
+	if (!sequence->holes)
+		return -ENOMEM;
+	if (sequence->limits && sequence->hole_count + 2 > sequence->kept)
+		allocate_more(sequence);
+	return 0;
 }
 
 static void forget_oldest(struct wb_sequence *sequence)
@@ -32,7 +55,7 @@ static void insert_hole(struct wb_sequence *sequence, size_t position, uint64_t 
 	memmove(at + 1, at, (sequence->hole_count - position) * sizeof(*at));
 	*at = (struct wb_hole){first, last};
 	sequence->hole_count++;
-	if (sequence->hole_count > WB_SEQUENCE_MAX_HOLES)
+	if (sequence->hole_count > sequence->kept)
 		forget_oldest(sequence);
 }
 
@@ -84,11 +107,18 @@ static uint64_t fill(struct wb_sequence *sequence, uint64_t first, uint64_t last
 	return filled;
 }
 
-/* Note a hole above everything known. */
+/* Note a hole at this position of the list, above or below everything seen: one with the neighbour that it touches. */
 static void open_hole(struct wb_sequence *sequence, size_t position, uint64_t first, uint64_t last)
 {
+	struct wb_hole *at = sequence->holes + position;
+
 	sequence->missing += last - first + 1;
-	insert_hole(sequence, position, first, last);
+	if (position > 0 && at[-1].last + 1 == first)
+		at[-1].last = last;
+	else if (position < sequence->hole_count && at->first == last + 1)
+		at->first = first;
+	else
+		insert_hole(sequence, position, first, last);
 }
 
 /* Everything but the plain case: the next numbers, or the very first. */
@@ -155,11 +185,16 @@ int wb_sequence_expect(struct wb_sequence *sequence, uint64_t next)
 		return -EINVAL;
 	if (sequence->first == 0)
 		sequence->first = sequence->next = next;
-	if (next <= sequence->next)
+	if (next >= sequence->first && next <= sequence->next)
 		return 0;
 	r = allocate_holes(sequence);
 	if (r < 0)
 		return r;
+	if (next < sequence->first) {
+		open_hole(sequence, 0, next, sequence->first - 1);
+		sequence->first = next;
+		return 0;
+	}
 	open_hole(sequence, sequence->hole_count, sequence->next, next - 1);
 	sequence->next = next;
 	return 0;

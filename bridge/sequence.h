@@ -16,6 +16,12 @@ struct wb_hole {
 	uint64_t last;
 };
 
+/* For who needs more holes than WB_SEQUENCE_MAX_HOLES: shared by the sequences of one thread. */
+struct wb_sequence_limits {
+	size_t holes; /* kept of one sequence at most */
+	size_t spare; /* that may still be kept beyond WB_SEQUENCE_MAX_HOLES, of all sequences together */
+};
+
 /* All zero: nothing seen yet. */
 struct wb_sequence {
 	uint64_t first;        /* the lowest number known of; 0: none */
@@ -25,6 +31,8 @@ struct wb_sequence {
 	uint64_t known_from;   /* below this number, holes have been forgotten */
 	struct wb_hole *holes; /* ascending */
 	size_t hole_count;
+	size_t kept;                       /* holes there is room for */
+	struct wb_sequence_limits *limits; /* NULL: WB_SEQUENCE_MAX_HOLES */
 };
 
 enum wb_sequence_verdict {
@@ -43,7 +51,10 @@ int wb_sequence_add(struct wb_sequence *sequence, uint64_t first, uint64_t count
 /* What wb_sequence_add() would say of the single number, without noting it. */
 enum wb_sequence_verdict wb_sequence_look(const struct wb_sequence *sequence, uint64_t number);
 
-/* Note that every number below next has been given away, seen or not. Errors: as for wb_sequence_add(). */
+/*
+ * Note that every number below next has been given away, seen or not. When next is below the lowest known, the numbers
+ * in between are missing, too. Errors: as for wb_sequence_add().
+ */
 int wb_sequence_expect(struct wb_sequence *sequence, uint64_t next);
 
 void wb_sequence_fini(struct wb_sequence *sequence);

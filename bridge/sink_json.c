@@ -2,6 +2,7 @@
 /*
  * JSON lines: each packet as protobuf's JSON mapping of wirebus.v1.PacketRecord with the schema's own field names.
  * Integers of 64 bits are strings, bytes are base64, and a field at its default is absent, as the mapping has it.
+ * A packet that comes late has one key more, which is not of the mapping: "late":true.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -184,12 +185,16 @@ static int json_open(FILE *stream, struct wb_sink **ret_sink, struct wb_error *r
 	return 0;
 }
 
-static int json_packet(struct wb_sink *sink, const struct wbproto_record *record)
+static int json_packet(struct wb_sink *sink, const struct wbproto_record *record, unsigned int marks)
 {
 	sink->error = 0;
 	sink->comma = false;
 	put(sink, "{", 1);
 	put_record(sink, record);
+	if (marks & WB_SINK_LATE) {
+		put_name(sink, "late");
+		put(sink, "true", 4);
+	}
 	put(sink, "}\n", 2);
 	flush_chunk(sink);
 	return sink->error;

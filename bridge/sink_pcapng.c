@@ -59,7 +59,7 @@ static uint32_t allowed(const struct wb_pcapng_interface *interface, uint64_t le
 	return (uint32_t)(length < limit ? length : limit);
 }
 
-static int pcapng_packet(struct wb_sink *sink, const struct wbproto_record *record)
+static int pcapng_packet(struct wb_sink *sink, const struct wbproto_record *record, unsigned int marks)
 {
 	const struct wbproto_packet *packet = &record->packet;
 	struct wb_pcapng_interface *interface;
@@ -91,6 +91,7 @@ static int pcapng_packet(struct wb_sink *sink, const struct wbproto_record *reco
 		block.captured_length = TAG_OFFSET;
 	}
 	block.flags = packet->flags;
+	block.late = marks & WB_SINK_LATE;
 	block.packet_id = record->packet_seq;
 	block.drop_count = wb_pcapng_take_drops(sink->tables, record);
 	r = wb_pcapng_write_packet(sink->stream, &block);
@@ -99,9 +100,9 @@ static int pcapng_packet(struct wb_sink *sink, const struct wbproto_record *reco
 	return r;
 }
 
-static int pcapng_batch(struct wb_sink *sink, const struct wbproto_reader *reader)
+static int pcapng_batch(struct wb_sink *sink, const struct wb_sink_batch *batch)
 {
-	return wb_pcapng_note_counters(sink->tables, reader);
+	return wb_pcapng_note_counters(sink->tables, batch);
 }
 
 static int pcapng_finish(struct wb_sink *sink)

@@ -112,7 +112,7 @@ static int text_open(FILE *stream, struct wb_sink **ret_sink, struct wb_error *r
 	return 0;
 }
 
-static int text_packet(struct wb_sink *sink, const struct wbproto_record *record)
+static int text_packet(struct wb_sink *sink, const struct wbproto_record *record, unsigned int marks)
 {
 	struct wb_line *line = &sink->line;
 
@@ -130,6 +130,8 @@ static int text_packet(struct wb_sink *sink, const struct wbproto_record *record
 	wb_line_add(line, " %-3s ", direction(record->packet.flags));
 	wb_dissect(line, record);
 	add_marks(line, &record->packet);
+	if (marks & WB_SINK_LATE)
+		wb_line_add(line, " [late]");
 	wb_line_add(line, "\n");
 	return wb_sink_write(sink->stream, line->text, line->length);
 }

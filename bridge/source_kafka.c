@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Batches from all partitions of a Kafka topic, without a consumer group: nothing is committed, nothing is shared with
- * other readers. Each partition is read from its beginning to where it ended when the source was opened, or for ever
- * with follow. Partitions that are added to the topic later are not read.
+ * other readers. Each partition is read from its beginning, from an offset, or from where the first packet of a time
+ * range can be, to where it ended when the source was opened, or for ever with follow. Which one is read next is
+ * decided by the time that each was read up to. Partitions that are added to the topic later are not read.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,26 +13,35 @@
 
 #include "kafka_address.h"
 #include "kafka_consumer.h"
+#include "kafka_schema.h"
+#include "kafka_topic.h"
 #include "log.h"
 #include "registry.h"
 #include "source_kafka_internal.h"
+#include "wbproto.h"
 
 #define GAP_QUERY_MS 5000
-/* See wake_fetchers(). */
-#define WAKE_BYTES (32u << 20)
-#define WAKE_WAIT_MS 20
 
 struct kafka_options {
-	unsigned int offset;
+	char *offset;
+	char *properties_file;
 };
 
 static const struct wb_option_row kafka_rows[] = {
 	{.key = "offset",
-		.type = WB_OPTION_CHOICE,
+		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct kafka_options, offset),
-		.default_value = "beginning",
-		.choices = "beginning|end",
-		.help = "Where to begin in each partition"},
+		.default_value = "earliest",
+		.min = 1,
+		.help = "Where to begin in each partition: earliest, latest, a number, -N for N before the end, or "
+			"PARTITION:OFFSET,... for those that are to be read"},
+	{.key = "properties_file",
+		.type = WB_OPTION_STRING,
+		.offset = offsetof(struct kafka_options, properties_file),
+		.min = 1,
+		.help = "File with properties of librdkafka, NAME=VALUE in each line, so that a password is in no "
+			"command "
+			"line"},
 	{.key = NULL},
 };
 
@@ -51,14 +61,18 @@ static void on_error(rd_kafka_t *client, int code, const char *reason, void *con
 static enum wb_message_kind kind_of(const rd_kafka_message_t *message)
 {
 	static const char record[] = "message=wirebus.v1.PacketRecord";
+	struct wbproto_record unused;
 	rd_kafka_headers_t *headers;
 	const void *value;
 	size_t size;
 
+	/* Records have no headers. No batch can be taken for one: the fields of its interfaces and packets are others.
+	 */
 	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
 		rd_kafka_header_get_last(headers, "content-type", &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR ||
 		!value)
-		return WB_MESSAGE_BATCH;
+		return wbproto_record_read(message->payload, message->len, &unused) == 0 ? WB_MESSAGE_RECORD
+		                                                                         : WB_MESSAGE_BATCH;
 	return memmem(value, size, record, sizeof(record) - 1) ? WB_MESSAGE_RECORD : WB_MESSAGE_BATCH;
 }
 
@@ -76,11 +90,13 @@ static int skip_gap(struct wb_source *source, int32_t id, struct wb_error *ret_e
 		return wb_fail(ret_error, -EIO, "%s: %s[%" PRId32 "]: %s", source->url, source->topic_name, id,
 			rd_kafka_err2str(code));
 	partition->position = from < low ? low : high;
+	source->is_cut = true;
 	r = wb_kafka_start_partition(source, id, ret_error);
 	if (r < 0)
 		return r;
 	return wb_fail(ret_error, -EBADMSG,
-		"%s: %s[%" PRId32 "]@%" PRId64 ": the broker has no such message any more; continued at %" PRId64,
+		"%s: %s[%" PRId32 "]@%" PRId64 ": the broker has no such message any more; continued at %" PRId64
+		": the offsets in between are gone",
 		source->url, source->topic_name, id, from, partition->position);
 }
 
@@ -104,6 +120,8 @@ static int take_event(struct wb_source *source, const rd_kafka_message_t *messag
 	switch (message->err) {
 	case RD_KAFKA_RESP_ERR__PARTITION_EOF:
 		wb_kafka_note_progress(source);
+		if (is_partition)
+			source->partitions[message->partition].at_edge = true;
 		if (!source->follow && is_partition)
 			wb_kafka_stop_partition(source, message->partition);
 		return 0;
@@ -134,69 +152,75 @@ static int take_event(struct wb_source *source, const rd_kafka_message_t *messag
 	return 0;
 }
 
+/* A heartbeat has the time at which it was sent, which of a capture file's packets says nothing. */
+static bool has_no_packets(const rd_kafka_message_t *message)
+{
+	rd_kafka_headers_t *headers;
+	const void *value;
+	size_t size;
+
+	return rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+	       rd_kafka_header_get_last(headers, "wb-packets", &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR && value &&
+	       size == 1 && *(const char *)value == '0';
+}
+
+/* Whether the reading of the partition is over with this message, which is not given on then. */
+static bool is_past_range(struct wb_source *source, const rd_kafka_message_t *message)
+{
+	rd_kafka_timestamp_type_t type;
+	int64_t time_ms = rd_kafka_message_timestamp(message, &type);
+
+	if (type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME && (source->since_ns || source->stop_ns) &&
+		!source->told_append_time) {
+		wb_log(WB_LOG_WARNING,
+			"%s: topic %s has the broker's timestamps (message.timestamp.type=LogAppendTime): a time range "
+			"is "
+			"found only as far as its clock agrees with the packets'",
+			source->url, source->topic_name);
+		source->told_append_time = true;
+	}
+	return !source->follow && source->stop_ns && !has_no_packets(message) &&
+	       type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && time_ms >= 0 &&
+	       (uint64_t)time_ms >= source->stop_ns / 1000000 + 1;
+}
+
 /* 1: ret_message is set. 0: the message is beyond the end. */
 static int take_message(struct wb_source *source, const rd_kafka_message_t *message, struct wb_message *ret_message,
 	struct wb_error *ret_error)
 {
 	struct wb_kafka_partition *partition = &source->partitions[message->partition];
+	size_t prefix;
 
 	if (source->waiting_since_ms != 0)
 		wb_kafka_note_progress(source);
 	source->unwoken_bytes += message->len;
+	/* Behind a gap, as control records leave, the first message may be beyond the end: that is for extend(). */
+	if (!source->follow && message->offset >= partition->end) {
+		wb_kafka_stop_partition(source, message->partition);
+		return 0;
+	}
 	partition->position = message->offset + 1;
+	/* Of a partition that is always written to, the event of its end may never come. */
+	if (source->follow && partition->position >= partition->end)
+		partition->at_edge = true;
 	if (!source->follow && partition->position >= partition->end)
 		wb_kafka_stop_partition(source, message->partition);
-	if (!source->follow && partition->position > partition->end)
+	if (is_past_range(source, message)) {
+		wb_kafka_stop_partition(source, message->partition);
 		return 0;
+	}
 	if (!message->payload || message->len > source->max_message_bytes)
 		return wb_fail(ret_error, -EBADMSG, "%s: %s[%" PRId32 "]@%" PRId64 ": %zu bytes, must be 1 to %zu",
 			source->url, source->topic_name, message->partition, message->offset, message->len,
 			source->max_message_bytes);
-	ret_message->data = message->payload;
-	ret_message->size = message->len;
+	prefix = wb_kafka_schema_skip(message->payload, message->len);
+	ret_message->data = (const uint8_t *)message->payload + prefix;
+	ret_message->size = message->len - prefix;
 	ret_message->kind = kind_of(message);
+	ret_message->channel = (uint32_t)message->partition;
 	snprintf(ret_message->origin, sizeof(ret_message->origin), "%.150s[%" PRId32 "]@%" PRId64, source->topic_name,
 		message->partition, message->offset);
 	return 1;
-}
-
-/*
- * When as much was fetched ahead as is allowed, librdkafka (before 2.2) looks again only after a second, however fast
- * the reader was meanwhile. A request to the broker wakes its thread earlier; which broker that is cannot be chosen, so
- * there is one for each. The answer is of no interest.
- */
-static void wake_fetchers(struct wb_source *source)
-{
-	const struct rd_kafka_metadata *metadata;
-
-	if (source->unwoken_bytes >= WAKE_BYTES) {
-		source->unwoken_bytes = 0;
-		source->wakes = source->broker_count < 32 ? source->broker_count : 32;
-	}
-	if (source->wakes == 0)
-		return;
-	source->wakes--;
-	if (rd_kafka_metadata(source->client, 0, source->topic, &metadata, 1) == RD_KAFKA_RESP_ERR_NO_ERROR)
-		rd_kafka_metadata_destroy(metadata);
-}
-
-static rd_kafka_message_t *consume(struct wb_source *source, int timeout_ms)
-{
-	rd_kafka_message_t *message;
-	int64_t end = (int64_t)wb_monotonic_ms() + timeout_ms;
-
-	message = rd_kafka_consume_queue(source->queue, 0);
-	while (!message) {
-		int wait = timeout_ms;
-
-		wake_fetchers(source);
-		if (source->wakes > 0 && (wait < 0 || wait > WAKE_WAIT_MS))
-			wait = WAKE_WAIT_MS;
-		message = rd_kafka_consume_queue(source->queue, wait);
-		if (timeout_ms >= 0 && (int64_t)wb_monotonic_ms() >= end)
-			break;
-	}
-	return message;
 }
 
 static int read_next(
@@ -208,7 +232,7 @@ static int read_next(
 	while (r == 0) {
 		if (source->active_count == 0)
 			return -ENODATA;
-		message = consume(source, timeout_ms);
+		message = wb_kafka_consume(source, timeout_ms);
 		if (!message) {
 			rd_kafka_poll(source->client, 0);
 			return wb_kafka_check_wait(source, ret_error);
@@ -242,20 +266,70 @@ static int kafka_next(
 	return read_next(source, timeout_ms, ret_message, ret_error);
 }
 
+static void kafka_note_time(struct wb_source *source, uint32_t channel, uint64_t time_unix_ns)
+{
+	if (channel < (uint32_t)source->partition_count && time_unix_ns > source->partitions[channel].time_ns)
+		source->partitions[channel].time_ns = time_unix_ns;
+}
+
+static uint64_t kafka_behind(const struct wb_source *source)
+{
+	const struct wb_kafka_partition *partition;
+
+	if (!source->started)
+		return 0;
+	if (source->is_live && source->follow)
+		return UINT64_MAX;
+	partition = wb_kafka_furthest_behind(source);
+	return partition ? partition->time_ns : UINT64_MAX;
+}
+
+static void kafka_progress(const struct wb_source *source, uint64_t *ret_done, uint64_t *ret_total)
+{
+	*ret_done = *ret_total = 0;
+	for (int32_t i = 0; !source->follow && i < source->partition_count; i++) {
+		const struct wb_kafka_partition *partition = &source->partitions[i];
+
+		if (partition->end <= partition->first)
+			continue;
+		*ret_total += (uint64_t)(partition->end - partition->first);
+		*ret_done += (uint64_t)((partition->active ? partition->position : partition->end) - partition->first);
+	}
+}
+
+static bool kafka_from_start(const struct wb_source *source)
+{
+	return source->started && !source->is_cut;
+}
+
+/* The positions stay. */
+static void kafka_extend(struct wb_source *source)
+{
+	for (int32_t i = 0; i < source->partition_count; i++)
+		source->partitions[i].is_known = source->partitions[i].at_edge = false;
+	source->started = false;
+	source->waiting_since_ms = (int64_t)wb_monotonic_ms();
+	source->waiting_code = -ETIMEDOUT;
+}
+
 static void kafka_close(struct wb_source *source)
 {
 	if (!source)
 		return;
 	if (source->message)
 		rd_kafka_message_destroy(source->message);
-	for (int32_t i = 0; i < source->partition_count; i++)
+	for (int32_t i = 0; i < source->partition_count; i++) {
 		wb_kafka_stop_partition(source, i);
+		if (source->partitions[i].queue)
+			rd_kafka_queue_destroy(source->partitions[i].queue);
+	}
 	if (source->queue)
 		rd_kafka_queue_destroy(source->queue);
 	if (source->topic)
 		rd_kafka_topic_destroy(source->topic);
 	if (source->client)
 		rd_kafka_destroy(source->client);
+	wb_kafka_offsets_fini(&source->offsets);
 	free(source->partitions);
 	free(source->topic_name);
 	free(source->brokers);
@@ -266,11 +340,12 @@ static void kafka_close(struct wb_source *source)
 /* All but the network: librdkafka connects on its own, and next() waits for it. */
 static int open_client(struct wb_source *source, const struct wb_source_args *args, struct wb_error *ret_error)
 {
+	const struct kafka_options *options = args->options;
 	rd_kafka_conf_t *conf;
 	char reason[256];
 	int r;
 
-	r = wb_kafka_consumer_conf(args, source->brokers, &conf, ret_error);
+	r = wb_kafka_consumer_conf(args, source->brokers, options->properties_file, &conf, ret_error);
 	if (r < 0)
 		return r;
 	rd_kafka_conf_set_opaque(conf, source);
@@ -298,8 +373,11 @@ static int kafka_open(const struct wb_source_args *args, struct wb_source **ret_
 	if (!source)
 		return wb_fail(ret_error, -ENOMEM, "%s: out of memory", args->url);
 	source->follow = args->follow;
+	source->may_be_absent = args->may_be_absent;
+	source->give_up = args->give_up;
 	source->wait_ms = args->wait_ms;
-	source->offset = options->offset;
+	source->since_ns = args->since_ns;
+	source->stop_ns = args->stop_ns;
 	source->max_message_bytes = args->max_message_bytes;
 	source->waiting_since_ms = (int64_t)wb_monotonic_ms();
 	source->waiting_code = -ETIMEDOUT;
@@ -314,6 +392,12 @@ static int kafka_open(const struct wb_source_args *args, struct wb_source **ret_
 		source->brokers = source->topic_name = NULL;
 		goto fail;
 	}
+	r = wb_kafka_topic_check(args->url, source->topic_name, ret_error);
+	if (r < 0)
+		goto fail;
+	r = wb_kafka_offsets_parse(args->offset ? args->offset : options->offset, &source->offsets, ret_error);
+	if (r < 0)
+		goto fail;
 	r = open_client(source, args, ret_error);
 	if (r < 0)
 		goto fail;
@@ -332,8 +416,14 @@ const struct wb_source_ops wb_source_kafka = {
 	.rows = kafka_rows,
 	.options_size = sizeof(struct kafka_options),
 	.takes_properties = true,
+	.takes_offset = true,
 	.finite = true,
 	.open = kafka_open,
 	.next = kafka_next,
+	.note_time = kafka_note_time,
+	.behind = kafka_behind,
+	.progress = kafka_progress,
+	.from_start = kafka_from_start,
+	.extend = kafka_extend,
 	.close = kafka_close,
 };

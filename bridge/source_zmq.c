@@ -5,33 +5,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
 #include <zmq.h>
 
 #include "clock.h"
 #include "log.h"
 #include "registry.h"
 #include "zmq_address.h"
+#include "zmq_connections.h"
+#include "zmq_curve.h"
+#include "zmq_monitor.h"
+#include "zmq_zap.h"
 
 #define MONITOR_ENDPOINT "inproc://monitor"
-#define HANDSHAKE_FAILED                                                                                               \
-	(ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 #define TOPIC_HEAD "wb1/"
 #define RETRY_MS 1000
 /* How long a lost connection is waited for before the user is told. */
 #define PATIENCE_MS 2000
 /* Frames of a message that are looked at; more are thrown away with it. */
 #define FRAMES 2
+/* What CURVE adds to a message. */
+#define CURVE_BYTES 64
 
 struct zmq_options {
 	unsigned int bind;
 	bool insecure;
 	uint64_t rcvhwm;
 	char *topic;
+	struct wb_zmq_curve_options curve;
 };
 
 static const struct wb_option_row zmq_rows[] = {
@@ -44,8 +45,9 @@ static const struct wb_option_row zmq_rows[] = {
 	{.key = "insecure",
 		.type = WB_OPTION_BOOL,
 		.offset = offsetof(struct zmq_options, insecure),
-		.default_value = "no",
+		.default_value = "false",
 		.help = "Allow an address that other hosts can reach without authentication"},
+	WB_ZMQ_CURVE_ROWS(struct zmq_options),
 	{.key = "rcvhwm",
 		.type = WB_OPTION_UINT,
 		.offset = offsetof(struct zmq_options, rcvhwm),
@@ -72,11 +74,12 @@ struct wb_source {
 	int64_t opened_ms;
 	int64_t max_message_bytes; /* -1: any */
 	void *context, *socket, *monitor;
-	unsigned int peers; /* connected now */
-	int64_t lost_ms;    /* since when there is no peer any more; 0: there is one, or never was */
+	struct wb_zmq_zap *zap; /* NULL: nobody is authenticated */
+	struct wb_zmq_connections connections;
+	int64_t lost_ms; /* since when there is no peer any more; 0: there is one, or never was */
 	bool was_connected, told_lost;
-	bool handshake_failed; /* of the connection whose end is reported next */
-	int64_t retry_due_ms;  /* 0: libzmq connects again by itself. Otherwise the time to do it for it */
+	struct wb_zmq_handshakes handshakes;
+	int64_t retry_due_ms; /* 0: libzmq connects again by itself. Otherwise the time to do it for it */
 	bool told_refused;
 	uint64_t messages;
 	zmq_msg_t frames[FRAMES]; /* of the last message, valid until the next call */
@@ -89,10 +92,21 @@ static int make_endpoint(struct wb_source *source, const struct wb_source_args *
 		.url = args->url,
 		.address = args->address,
 		.bind = options->bind,
-		.insecure = options->insecure,
+		.insecure = options->insecure || wb_zmq_curve_used(&options->curve),
 	};
+	int r;
 
-	return wb_zmq_address(&place, &source->address, ret_error);
+	r = wb_zmq_address(&place, &source->address, ret_error);
+	if (r == 0)
+		r = wb_zmq_curve_check(args->url, &options->curve, source->address.bind, ret_error);
+	source->handshakes = (struct wb_zmq_handshakes){
+		.endpoint = source->url,
+		.peer_type = source->pull ? "PUSH" : "PUB",
+		.curve = wb_zmq_curve_used(&options->curve),
+		.bind = source->address.bind,
+		.log = wb_log_transport,
+	};
+	return r;
 }
 
 static int set_options(struct wb_source *source, const struct wb_source_args *args)
@@ -115,11 +129,14 @@ static int set_options(struct wb_source *source, const struct wb_source_args *ar
 		{ZMQ_TCP_KEEPALIVE_CNT, 3},
 		{ZMQ_IPV6, source->address.ipv6},
 	};
+	int64_t maximum = source->max_message_bytes;
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		if (zmq_setsockopt(source->socket, values[i].option, &values[i].value, sizeof(int)) < 0)
 			return -errno;
-	if (zmq_setsockopt(source->socket, ZMQ_MAXMSGSIZE, &source->max_message_bytes, sizeof(int64_t)) < 0)
+	if (maximum >= 0 && source->handshakes.curve)
+		maximum += CURVE_BYTES;
+	if (zmq_setsockopt(source->socket, ZMQ_MAXMSGSIZE, &maximum, sizeof(maximum)) < 0)
 		return -errno;
 	if (!source->pull && zmq_setsockopt(source->socket, ZMQ_SUBSCRIBE, options->topic, strlen(options->topic)) < 0)
 		return -errno;
@@ -128,8 +145,6 @@ static int set_options(struct wb_source *source, const struct wb_source_args *ar
 
 static int open_sockets(struct wb_source *source, const struct wb_source_args *args)
 {
-	const int events =
-		ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED | HANDSHAKE_FAILED;
 	int zero = 0, r;
 
 	source->context = zmq_ctx_new();
@@ -141,7 +156,7 @@ static int open_sockets(struct wb_source *source, const struct wb_source_args *a
 	r = set_options(source, args);
 	if (r < 0)
 		return r;
-	if (zmq_socket_monitor(source->socket, MONITOR_ENDPOINT, events) < 0)
+	if (zmq_socket_monitor(source->socket, MONITOR_ENDPOINT, WB_ZMQ_EVENTS) < 0)
 		return -errno;
 	source->monitor = zmq_socket(source->context, ZMQ_PAIR);
 	if (!source->monitor || zmq_setsockopt(source->monitor, ZMQ_LINGER, &zero, sizeof(zero)) < 0 ||
@@ -150,29 +165,21 @@ static int open_sockets(struct wb_source *source, const struct wb_source_args *a
 	return 0;
 }
 
-/* libzmq removes whatever has the name before it binds to it: another process's socket, or a file. */
-static int check_path(const struct wb_source *source, const char *path, struct wb_error *ret_error)
+/* The keys, and the thread that says who may connect. */
+static int authenticate(struct wb_source *source, const struct wb_source_args *args, struct wb_error *ret_error)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct stat status;
-	bool served;
-	int fd;
+	const struct zmq_options *options = args->options;
+	const struct wb_zmq_zap_args zap_args = {
+		.context = source->context,
+		.allow = options->curve.allow,
+		.endpoint = source->url,
+		.log = wb_log_transport,
+	};
+	int r = 0;
 
-	if (lstat(path, &status) < 0)
-		return 0;
-	if (!S_ISSOCK(status.st_mode))
-		return wb_fail(
-			ret_error, -EEXIST, "%s: cannot bind to %s: it exists and is not a socket", source->url, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return wb_fail(ret_error, -errno, "%s: socket: %s", source->url, strerror(errno));
-	memcpy(address.sun_path, path, strlen(path));
-	served = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN;
-	close(fd);
-	if (served)
-		return wb_fail(
-			ret_error, -EADDRINUSE, "%s: cannot bind to %s: another process does", source->url, path);
-	return 0;
+	if (source->handshakes.curve && source->address.bind)
+		r = wb_zmq_zap_start(&zap_args, &source->zap, ret_error);
+	return r < 0 ? r : wb_zmq_curve_apply(&options->curve, source->address.bind, source->socket, ret_error);
 }
 
 static int attach(struct wb_source *source, struct wb_error *ret_error)
@@ -180,7 +187,7 @@ static int attach(struct wb_source *source, struct wb_error *ret_error)
 	int r;
 
 	if (source->address.bind && source->address.path) {
-		r = check_path(source, source->address.path, ret_error);
+		r = wb_zmq_check_path(source->address.path, ret_error);
 		if (r < 0)
 			return r;
 	}
@@ -205,6 +212,8 @@ static void free_source(struct wb_source *source)
 		zmq_close(source->socket);
 	while (source->context && zmq_ctx_term(source->context) < 0 && errno == EINTR)
 		;
+	wb_zmq_zap_join(source->zap);
+	wb_zmq_connections_fini(&source->connections);
 	free(source->url);
 	free(source);
 }
@@ -236,7 +245,6 @@ static int zmq_source_open(const struct wb_source_args *args, struct wb_source *
 	for (int i = 0; i < FRAMES; i++)
 		zmq_msg_init(&source->frames[i]);
 	source->pull = strcmp(args->scheme, "zmq+pull") == 0;
-	source->follow = args->follow;
 	source->wait_ms = args->wait_ms;
 	source->opened_ms = (int64_t)wb_monotonic_ms();
 	source->max_message_bytes = -1;
@@ -246,12 +254,16 @@ static int zmq_source_open(const struct wb_source_args *args, struct wb_source *
 	r = source->url ? make_endpoint(source, args, ret_error) : wb_fail(ret_error, -ENOMEM, "out of memory");
 	if (r < 0)
 		goto fail;
+	/* Who is bound to waits for others to come. */
+	source->follow = args->follow && (!args->give_up || source->address.bind);
 	r = open_sockets(source, args);
 	if (r < 0) {
 		wb_fail(ret_error, r, "%s: %s", args->url, zmq_strerror(-r));
 		goto fail;
 	}
-	r = attach(source, ret_error);
+	r = authenticate(source, args, ret_error);
+	if (r == 0)
+		r = attach(source, ret_error);
 	if (r < 0)
 		goto fail;
 	*ret_source = source;
@@ -259,21 +271,6 @@ static int zmq_source_open(const struct wb_source_args *args, struct wb_source *
 fail:
 	free_source(source);
 	return r;
-}
-
-static void note_disconnected(struct wb_source *source)
-{
-	if (!source->address.bind)
-		source->retry_due_ms = (int64_t)wb_monotonic_ms() + RETRY_MS;
-	if (source->handshake_failed) {
-		/* A stranger, who was not counted when he came. */
-		source->handshake_failed = false;
-		return;
-	}
-	if (source->peers > 0)
-		source->peers--;
-	if (source->peers == 0 && source->was_connected)
-		source->lost_ms = (int64_t)wb_monotonic_ms();
 }
 
 /* A publisher that ended in order closes the connection while its last messages are still being read: not worth a word.
@@ -287,38 +284,34 @@ static void tell_lost(struct wb_source *source)
 		source->address.bind ? "publishers" : source->address.endpoint);
 }
 
-static void note_event(struct wb_source *source, unsigned int event)
+static void note_event(struct wb_source *source, const struct wb_zmq_event *event)
 {
-	if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
-		source->peers++;
+	const int64_t now_ms = (int64_t)wb_monotonic_ms();
+	const enum wb_zmq_change change =
+		wb_zmq_connections_note(&source->connections, event, (int64_t)wb_monotonic_ns());
+
+	if (change == WB_ZMQ_PEER_CAME) {
 		source->was_connected = true;
 		source->retry_due_ms = 0;
 		source->lost_ms = 0;
-	} else if (event == ZMQ_EVENT_CONNECT_RETRIED) {
-		source->retry_due_ms = 0;
-	} else if (event == ZMQ_EVENT_DISCONNECTED) {
-		note_disconnected(source);
-	} else if (event & HANDSHAKE_FAILED) {
-		source->handshake_failed = true;
+		source->handshakes.last = NULL;
 	}
+	if (change == WB_ZMQ_PEER_WENT && source->connections.peers == 0)
+		source->lost_ms = now_ms;
+	if (change == WB_ZMQ_STRANGER_WENT || event->number & WB_ZMQ_HANDSHAKE_FAILED)
+		wb_zmq_handshakes_note(&source->handshakes, event);
+	if (event->number == ZMQ_EVENT_CONNECT_RETRIED)
+		source->retry_due_ms = 0;
+	else if (event->number == ZMQ_EVENT_DISCONNECTED && !source->address.bind)
+		source->retry_due_ms = now_ms + RETRY_MS;
 }
 
-/* Events are two frames: number and value; endpoint. */
 static void read_monitor(struct wb_source *source)
 {
-	zmq_msg_t frame;
-	uint16_t event;
+	struct wb_zmq_event event;
 
-	zmq_msg_init(&frame);
-	while (zmq_msg_recv(&frame, source->monitor, ZMQ_DONTWAIT) >= 0) {
-		event = 0;
-		if (zmq_msg_size(&frame) >= sizeof(event))
-			memcpy(&event, zmq_msg_data(&frame), sizeof(event));
-		while (zmq_msg_more(&frame) && zmq_msg_recv(&frame, source->monitor, ZMQ_DONTWAIT) >= 0)
-			;
-		note_event(source, event);
-	}
-	zmq_msg_close(&frame);
+	while (wb_zmq_monitor_next(source->monitor, &event))
+		note_event(source, &event);
 }
 
 /*
@@ -328,7 +321,8 @@ static void read_monitor(struct wb_source *source)
 static int retry(struct wb_source *source)
 {
 	source->retry_due_ms = 0;
-	if (!source->told_refused)
+	/* What went wrong in a handshake has been told. */
+	if (!source->told_refused && !source->handshakes.last)
 		wb_log(WB_LOG_WARNING, "%s: %s sends messages longer than %" PRId64 " bytes, or no ZeroMQ; trying on",
 			source->url, source->address.endpoint, source->max_message_bytes);
 	source->told_refused = true;
@@ -437,8 +431,9 @@ static int zmq_source_next(
 		return wb_fail(ret_error, r, "%s: %s", source->url, zmq_strerror(-r));
 	if (source->was_connected || source->follow || (int64_t)wb_monotonic_ms() < source->opened_ms + source->wait_ms)
 		return 0;
-	return wb_fail(ret_error, -ETIMEDOUT, "%s: no publisher at %s within %g s", source->url,
-		source->address.endpoint, source->wait_ms / 1000.0);
+	return wb_fail(ret_error, -ETIMEDOUT, "%s: no publisher at %s within %g s%s%s", source->url,
+		source->address.endpoint, source->wait_ms / 1000.0, source->handshakes.last ? ": " : "",
+		source->handshakes.last ? source->handshakes.last : "");
 }
 
 static void zmq_source_close(struct wb_source *source)

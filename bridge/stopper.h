@@ -12,6 +12,7 @@ struct wb_stopper {
 	unsigned int grace_s;
 	int done_fd;
 	int signal_fd;
+	int parent_fd;   /* -1: the parent is not watched, or not any more */
 	sigset_t before; /* the thread's mask */
 	pthread_t thread;
 };
@@ -22,6 +23,8 @@ struct wb_stopper {
  * The structure must not move. Errors: negative errno; nothing is changed then.
  */
 int wb_stopper_init(struct wb_stopper *stopper, unsigned int grace_s);
+/* The same for SIGTERM alone, and for the end of the parent process; SIGINT stays as it is. */
+int wb_stopper_init_child(struct wb_stopper *stopper, unsigned int grace_s);
 void wb_stopper_fini(struct wb_stopper *stopper);
 
 #endif

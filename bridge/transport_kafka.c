@@ -4,7 +4,8 @@
  *
  * Values go by reference: librdkafka keeps a pointer into the batch's buffer until its delivery report, which is where
  * the batch is settled. Nothing times out inside the client: memory is bounded by the worker's pool, so a batch is held
- * until the broker takes it, or until close() gives it up.
+ * until the broker takes it, or until close() gives it up. A client that ends with a fatal error is replaced, see
+ * kafka_renew.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,12 +17,19 @@
 #include "log.h"
 #include "registry.h"
 
+/* Node and interface are not known yet, so something stands for them. */
 static int kafka_check(const struct wb_transport_args *args, size_t *ret_max_batch_bytes, struct wb_error *ret_error)
 {
+	struct wb_transport_args known = *args;
 	rd_kafka_conf_t *conf;
 	char *topic;
-	int r = wb_kafka_producer_conf(args, &conf, &topic, ret_max_batch_bytes, ret_error);
+	int r;
 
+	if (!known.node)
+		known.node = "n";
+	if (!known.interface)
+		known.interface = "i";
+	r = wb_kafka_producer_conf(&known, &conf, &topic, ret_max_batch_bytes, ret_error);
 	if (r < 0)
 		return r;
 	rd_kafka_conf_destroy(conf);
@@ -29,35 +37,51 @@ static int kafka_check(const struct wb_transport_args *args, size_t *ret_max_bat
 	return 0;
 }
 
-static int producer_open(
-	struct wb_kafka_producer *producer, const struct wb_transport_args *args, struct wb_error *ret_error)
+/* Everything but clients and threads. */
+static int prepare(struct wb_transport *transport, const struct wb_transport_args *args, struct wb_error *ret_error)
 {
-	struct wb_transport *transport = producer->transport;
-	rd_kafka_conf_t *conf;
-	char reason[256];
+	const struct wb_kafka_options *options = args->options;
 	int r;
 
-	free(transport->topic);
-	transport->topic = NULL;
-	r = wb_kafka_producer_conf(args, &conf, &transport->topic, &transport->max_batch_bytes, ret_error);
-	if (r < 0)
-		return r;
-	wb_kafka_events_attach(conf, producer);
-	producer->client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
-	if (!producer->client) {
-		rd_kafka_conf_destroy(conf);
-		return wb_fail(ret_error, -EINVAL, "%s: %s", args->url, reason);
+	transport->log = args->log;
+	transport->log_context = args->log_context;
+	wb_kafka_own_init(&transport->own, args);
+	transport->fatal_retries = options->fatal_retries;
+	transport->url = strdup(args->url);
+	transport->lanes = calloc(args->lanes ? args->lanes : 1, sizeof *transport->lanes);
+	transport->producers = calloc(options->producers, sizeof *transport->producers);
+	if (!transport->url || !transport->lanes || !transport->producers)
+		return wb_fail(ret_error, -ENOMEM, "out of memory");
+	for (unsigned int i = 0; i < options->producers; i++) {
+		transport->producers[i].transport = transport;
+		pthread_mutex_init(&transport->producers[i].lock, NULL);
 	}
-	return 0;
+	transport->producer_count = (unsigned int)options->producers;
+	transport->lane_room = args->lanes ? args->lanes : 1;
+	for (unsigned int i = 0; i < transport->lane_room; i++) {
+		transport->lanes[i].producer = &transport->producers[i % transport->producer_count];
+		pthread_mutex_init(&transport->lanes[i].lock, NULL);
+	}
+	r = wb_kafka_schema_init(options, args->url, &transport->schema, ret_error);
+	if (r == 0)
+		r = wb_kafka_producer_conf(
+			args, &transport->conf, &transport->topic, &transport->max_batch_bytes, ret_error);
+	return r;
 }
 
-static int producer_start(
-	struct wb_kafka_producer *producer, const struct wb_transport_args *args, struct wb_error *ret_error)
+struct wb_kafka_own *wb_kafka_own_of(void *opaque)
+{
+	struct wb_kafka_producer *producer = opaque;
+
+	return &producer->transport->own;
+}
+
+static int producer_start(struct wb_kafka_producer *producer, struct wb_error *ret_error)
 {
 	int r = -pthread_create(&producer->thread, NULL, wb_kafka_reports_main, producer);
 
 	if (r < 0)
-		return wb_fail(ret_error, r, "%s: cannot start a thread: %s", args->url, strerror(-r));
+		return wb_fail(ret_error, r, "%s: cannot start a thread: %s", producer->transport->url, strerror(-r));
 	pthread_setname_np(producer->thread, "kafka-reports");
 	producer->thread_started = true;
 	return 0;
@@ -68,55 +92,34 @@ static void kafka_close(struct wb_transport *transport);
 static int kafka_open(
 	const struct wb_transport_args *args, struct wb_transport **ret_transport, struct wb_error *ret_error)
 {
-	const struct wb_kafka_options *options = args->options;
 	struct wb_transport *transport = calloc(1, sizeof *transport);
-	int r = -ENOMEM;
+	char reason[256] = "";
+	int r;
 
 	if (!transport)
 		return wb_fail(ret_error, -ENOMEM, "out of memory");
-	transport->log = args->log;
-	transport->log_context = args->log_context;
-	transport->url = strdup(args->url);
-	transport->lane_room = args->lanes ? args->lanes : 1;
-	transport->lanes = calloc(transport->lane_room, sizeof *transport->lanes);
-	transport->producers = calloc(options->producers, sizeof *transport->producers);
-	if (!transport->url || !transport->lanes || !transport->producers) {
-		wb_fail(ret_error, r, "out of memory");
-		goto close_transport;
-	}
-	for (unsigned int i = 0; i < options->producers; i++) {
-		transport->producers[i].transport = transport;
-		pthread_mutex_init(&transport->producers[i].lock, NULL);
-		transport->producer_count++;
-		r = producer_open(&transport->producers[i], args, ret_error);
+	r = prepare(transport, args, ret_error);
+	for (unsigned int i = 0; r == 0 && i < transport->producer_count; i++) {
+		r = wb_kafka_client_open(&transport->producers[i], reason, sizeof reason);
 		if (r < 0)
-			goto close_transport;
+			wb_fail(ret_error, r, "%s: %s", args->url, reason);
+		else
+			r = producer_start(&transport->producers[i], ret_error);
 	}
-	/* Afterwards: each producer sets the topic once more, and the threads read it. */
-	for (unsigned int i = 0; i < options->producers; i++) {
-		r = producer_start(&transport->producers[i], args, ret_error);
-		if (r < 0)
-			goto close_transport;
+	if (r < 0) {
+		kafka_close(transport);
+		return r;
 	}
 	*ret_transport = transport;
 	return 0;
-close_transport:
-	kafka_close(transport);
-	return r;
 }
 
 static int kafka_lane(struct wb_transport *transport, unsigned int (*free_buffers)(void *context), void *context,
 	unsigned int total_buffers, struct wb_lane **ret_lane)
 {
-	struct wb_lane *lane;
-
 	if (transport->lane_count == transport->lane_room)
 		return -ENOSPC;
-	lane = &transport->lanes[transport->lane_count];
-	lane->transport = transport;
-	lane->producer = &transport->producers[transport->lane_count % transport->producer_count];
-	transport->lane_count++;
-	*ret_lane = lane;
+	*ret_lane = &transport->lanes[transport->lane_count++];
 	return 0;
 }
 
@@ -126,10 +129,13 @@ static int publish_error(rd_kafka_resp_err_t error)
 	case RD_KAFKA_RESP_ERR_NO_ERROR:
 		return 0;
 	case RD_KAFKA_RESP_ERR__QUEUE_FULL:
-	/* The topic may be created yet, and its loss is no reason to end other captures. */
+	/* The topic may be created yet, or the right to write to it granted. */
+	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
 	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
 	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
 	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+	/* The reports' thread is about to replace the client. */
+	case RD_KAFKA_RESP_ERR__FATAL:
 		return -EAGAIN;
 	case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
 		return -EMSGSIZE;
@@ -138,52 +144,66 @@ static int publish_error(rd_kafka_resp_err_t error)
 	}
 }
 
-static int kafka_publish(struct wb_lane *lane, struct wb_batch *batch, const struct wb_route *route)
+/* The lane's lock is held. */
+static int publish_locked(struct wb_lane *lane, struct wb_kafka_flight *flight)
 {
-	struct wb_transport *transport = lane->transport;
-	const char *topic = route->topic ? route->topic : transport->topic;
-	rd_kafka_headers_t *headers;
+	struct wb_kafka_producer *producer = lane->producer;
+	struct wb_transport *transport = producer->transport;
 	rd_kafka_resp_err_t error;
 	int r;
 
-	if (batch->size > transport->max_batch_bytes)
-		return -EMSGSIZE;
-	headers = wb_kafka_headers(batch);
-	/* The reports' thread reads the count: it is raised before the report can come. */
-	atomic_fetch_add_explicit(&transport->published, 1, memory_order_relaxed);
-	error = rd_kafka_producev(lane->producer->client, RD_KAFKA_V_TOPIC(topic),
-		RD_KAFKA_V_PARTITION(route->partition < 0 ? RD_KAFKA_PARTITION_UA : route->partition),
-		RD_KAFKA_V_MSGFLAGS(0), RD_KAFKA_V_VALUE((void *)batch->data, batch->size),
-		RD_KAFKA_V_KEY(route->key, route->key_size), RD_KAFKA_V_TIMESTAMP(batch->max_time_ms),
-		RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(batch), RD_KAFKA_V_END);
+	switch ((enum wb_kafka_state)atomic_load(&producer->state)) {
+	case WB_KAFKA_RUNNING:
+		break;
+	case WB_KAFKA_RENEWING:
+		return -EAGAIN;
+	case WB_KAFKA_FAILED:
+		return -ESHUTDOWN;
+	}
+	flight->serial = atomic_fetch_add_explicit(&transport->serial, 1, memory_order_relaxed);
+	error = wb_kafka_flight_produce(producer, flight);
 	r = publish_error(error);
-	if (r == 0)
-		return 0;
-	/* librdkafka took neither the value nor the headers. */
-	rd_kafka_headers_destroy(headers);
-	atomic_fetch_sub_explicit(&transport->published, 1, memory_order_relaxed);
-	if (r == -EAGAIN)
-		atomic_fetch_add_explicit(&transport->again, 1, memory_order_relaxed);
-	if (r == -ESHUTDOWN && !atomic_exchange(&lane->producer->failed, true))
+	if (r == -ESHUTDOWN && !atomic_exchange(&producer->refuses, true))
 		transport->log(transport->log_context, WB_LOG_ERROR, "%s: cannot publish any more: %s", transport->url,
 			rd_kafka_err2str(error));
 	return r;
 }
 
+static int kafka_publish(struct wb_lane *lane, struct wb_batch *batch, const struct wb_route *route)
+{
+	struct wb_transport *transport = lane->producer->transport;
+	struct wb_kafka_flight *flight;
+	int r;
+
+	if (!batch->record_count && batch->size > transport->max_batch_bytes)
+		return -EMSGSIZE;
+	flight = wb_kafka_flight_create(batch, route, transport->topic);
+	if (!flight)
+		return -EAGAIN;
+	/* The reports' thread reads the count: it is raised before the report can come. */
+	atomic_fetch_add_explicit(&transport->published, 1, memory_order_relaxed);
+	pthread_mutex_lock(&lane->lock);
+	r = publish_locked(lane, flight);
+	pthread_mutex_unlock(&lane->lock);
+	if (r == 0)
+		return 0;
+	free(flight);
+	atomic_fetch_sub_explicit(&transport->published, 1, memory_order_relaxed);
+	if (r == -EAGAIN)
+		atomic_fetch_add_explicit(&transport->again, 1, memory_order_relaxed);
+	return r;
+}
+
+/* The reports' threads do it; here it is only waited for. */
 static int kafka_flush(struct wb_transport *transport, int timeout_ms)
 {
 	uint64_t until = wb_monotonic_ms() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0);
 
-	for (unsigned int i = 0; i < transport->producer_count; i++) {
-		uint64_t now = wb_monotonic_ms();
-
-		if (rd_kafka_flush(transport->producers[i].client, now < until ? (int)(until - now) : 0))
-			return -ETIMEDOUT;
-	}
-	/* A report may be in the hands of its thread still: the queue is empty before the batch is settled. */
 	while (atomic_load(&transport->settled) < atomic_load(&transport->published)) {
 		struct timespec pause = {.tv_nsec = 1000000};
 
+		for (unsigned int i = 0; i < transport->producer_count; i++)
+			atomic_store(&transport->producers[i].flushing, true);
 		if (wb_monotonic_ms() >= until)
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
@@ -196,29 +216,20 @@ static void kafka_stats(struct wb_transport *transport, struct wb_transport_stat
 	memset(ret_stats, 0, sizeof *ret_stats);
 	ret_stats->connected = true;
 	for (unsigned int i = 0; i < transport->producer_count; i++) {
-		ret_stats->connected = ret_stats->connected && atomic_load(&transport->producers[i].connected);
-		ret_stats->failed = ret_stats->failed || atomic_load(&transport->producers[i].failed);
+		struct wb_kafka_producer *producer = &transport->producers[i];
+
+		ret_stats->connected = ret_stats->connected && atomic_load(&producer->connected);
+		ret_stats->failed = ret_stats->failed || atomic_load(&producer->refuses) ||
+		                    atomic_load(&producer->state) == WB_KAFKA_FAILED;
 	}
 	ret_stats->settled = atomic_load(&transport->settled);
 	ret_stats->published = atomic_load(&transport->published);
 	ret_stats->bytes = atomic_load(&transport->bytes);
 	ret_stats->again = atomic_load(&transport->again);
 	ret_stats->reconnects = atomic_load(&transport->reconnects);
-}
-
-/* rd_kafka_destroy() alone would report nothing for what is still queued: purge, then collect the reports. */
-static void producer_close(struct wb_kafka_producer *producer)
-{
-	atomic_store(&producer->stop, true);
-	if (producer->thread_started)
-		pthread_join(producer->thread, NULL);
-	while (producer->client && rd_kafka_outq_len(producer->client) > 0) {
-		rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-		rd_kafka_flush(producer->client, WB_KAFKA_POLL_MS);
-	}
-	if (producer->client)
-		rd_kafka_destroy(producer->client);
-	pthread_mutex_destroy(&producer->lock);
+	ret_stats->renewed = atomic_load(&transport->renewed);
+	ret_stats->republished = atomic_load(&transport->republished);
+	ret_stats->possible_duplicates = atomic_load(&transport->possible_duplicates);
 }
 
 static void kafka_close(struct wb_transport *transport)
@@ -226,7 +237,18 @@ static void kafka_close(struct wb_transport *transport)
 	if (!transport)
 		return;
 	for (unsigned int i = 0; i < transport->producer_count; i++)
-		producer_close(&transport->producers[i]);
+		atomic_store(&transport->producers[i].stop, true);
+	for (unsigned int i = 0; i < transport->producer_count; i++) {
+		if (transport->producers[i].thread_started)
+			pthread_join(transport->producers[i].thread, NULL);
+		wb_kafka_client_close(&transport->producers[i]);
+		pthread_mutex_destroy(&transport->producers[i].lock);
+	}
+	for (unsigned int i = 0; i < transport->lane_room; i++)
+		pthread_mutex_destroy(&transport->lanes[i].lock);
+	if (transport->conf)
+		rd_kafka_conf_destroy(transport->conf);
+	wb_kafka_own_fini(&transport->own);
 	free(transport->producers);
 	free(transport->lanes);
 	free(transport->topic);
@@ -240,7 +262,7 @@ const struct wb_transport_ops wb_transport_kafka = {
 	.abi = WB_TRANSPORT_ABI,
 	.name = "Kafka",
 	.schemes = schemes,
-	.capabilities = WB_TRANSPORT_ORDERED | WB_TRANSPORT_ACKNOWLEDGES,
+	.capabilities = WB_TRANSPORT_ORDERED | WB_TRANSPORT_ACKNOWLEDGES | WB_TRANSPORT_RECORDS,
 	.rows = wb_kafka_rows,
 	.options_size = sizeof(struct wb_kafka_options),
 	.takes_properties = true,

@@ -37,6 +37,17 @@ static const struct wb_option_row rows[] = {
 		.default_value = "false",
 		.help = "Allow binding to addresses that other hosts reach, without authentication or encryption",
 	},
+	WB_ZMQ_CURVE_ROWS(struct wb_zmq_options),
+	{
+		.key = "slow",
+		.type = WB_OPTION_CHOICE,
+		.offset = offsetof(struct wb_zmq_options, slow),
+		.default_value = "drop",
+		.choices = "drop|wait",
+		.help = "What PUB does about a subscriber for which sndhwm messages wait: drop further ones for it "
+			"alone, or wait, which holds up all subscribers and then the capture (on_full); PUSH always "
+			"waits",
+	},
 	{
 		.key = "sndhwm",
 		.type = WB_OPTION_UINT,
@@ -78,10 +89,12 @@ static int find_address(
 		.address = args->address,
 		.bind = options->bind,
 		.producer = true,
-		.insecure = options->insecure,
+		.insecure = options->insecure || wb_zmq_curve_used(&options->curve),
 	};
+	int r;
 
-	return wb_zmq_address(&place, ret_address, ret_error);
+	r = wb_zmq_address(&place, ret_address, ret_error);
+	return r < 0 ? r : wb_zmq_curve_check(args->url, &options->curve, ret_address->bind, ret_error);
 }
 
 static int zmq_check(const struct wb_transport_args *args, size_t *ret_max_batch_bytes, struct wb_error *ret_error)
@@ -116,11 +129,13 @@ static int init_members(
 
 	transport->pub = strcmp(args->scheme, "zmq+pub") == 0;
 	transport->options = *(const struct wb_zmq_options *)args->options;
+	transport->wait = transport->pub && transport->options.slow == WB_ZMQ_SLOW_WAIT;
 	transport->max_batch_bytes = args->max_batch_bytes;
 	transport->max_copies = (transport->options.sndhwm + 1) * transport->options.subscribers;
 	transport->log = args->log;
 	transport->log_context = args->log_context;
 	transport->max_lanes = args->lanes;
+	wb_zmq_own_init(&transport->own, args);
 	atomic_init(&transport->linger_end_ns, WB_ZMQ_NEVER);
 	length = snprintf(transport->topic_head, sizeof(transport->topic_head), "wb1/%s/", args->node);
 	if (length < 0 || (size_t)length >= sizeof(transport->topic_head))
@@ -153,10 +168,12 @@ static void deallocate(struct wb_transport *transport)
 {
 	unsigned int i;
 
+	wb_zmq_own_fini(&transport->own);
 	for (i = 0; i < atomic_load(&transport->lane_count); i++) {
 		free(transport->lanes[i]->slots);
 		free(transport->lanes[i]);
 	}
+	wb_zmq_connections_fini(&transport->connections);
 	pthread_cond_destroy(&transport->flush_done);
 	pthread_mutex_destroy(&transport->flush_lock);
 	free(transport->lanes);
@@ -168,6 +185,40 @@ static void end_libzmq(struct wb_transport *transport)
 {
 	while (zmq_ctx_term(transport->zmq) < 0 && errno == EINTR)
 		;
+	wb_zmq_zap_join(transport->zap);
+}
+
+static void init_handshakes(struct wb_transport *transport)
+{
+	transport->handshakes = (struct wb_zmq_handshakes){
+		.endpoint = transport->address.endpoint,
+		.peer_type = transport->pub ? "SUB" : "PULL",
+		.curve = wb_zmq_curve_used(&transport->options.curve),
+		.bind = transport->address.bind,
+		.log = transport->log,
+		.log_context = transport->log_context,
+	};
+}
+
+/* The socket, and before it the thread that says who may connect to it. */
+static int open_socket(struct wb_transport *transport, struct wb_error *ret_error)
+{
+	const struct wb_zmq_zap_args args = {
+		.context = transport->zmq,
+		.allow = transport->options.curve.allow,
+		.endpoint = transport->address.endpoint,
+		.log = transport->log,
+		.log_context = transport->log_context,
+	};
+	int r = 0;
+
+	init_handshakes(transport);
+	if (wb_zmq_curve_used(&transport->options.curve) && transport->address.bind)
+		r = wb_zmq_zap_start(&args, &transport->zap, ret_error);
+	if (r == 0)
+		r = wb_zmq_socket_open(transport, ret_error);
+	transport->options.curve = (struct wb_zmq_curve_options){0};
+	return r;
 }
 
 static int zmq_open(
@@ -194,7 +245,7 @@ static int zmq_open(
 		r = wb_fail(ret_error, -errno, "%s: %s", args->url, zmq_strerror(errno));
 		goto close_wakeup;
 	}
-	r = wb_zmq_socket_open(transport, ret_error);
+	r = open_socket(transport, ret_error);
 	if (r < 0)
 		goto term_context;
 	r = wb_zmq_thread_start(transport);
@@ -322,6 +373,9 @@ static void zmq_stats(struct wb_transport *transport, struct wb_transport_stats 
 	ret_stats->bytes = atomic_load_explicit(&transport->bytes, memory_order_relaxed);
 	ret_stats->peers = atomic_load_explicit(&transport->peers, memory_order_relaxed);
 	ret_stats->reconnects = atomic_load_explicit(&transport->reconnects, memory_order_relaxed);
+	ret_stats->disconnects = atomic_load_explicit(&transport->disconnects, memory_order_relaxed);
+	ret_stats->auth_failures = atomic_load_explicit(&transport->auth_failures, memory_order_relaxed);
+	ret_stats->protocol_failures = atomic_load_explicit(&transport->protocol_failures, memory_order_relaxed);
 	ret_stats->peer_drops = atomic_load_explicit(&transport->peer_drops, memory_order_relaxed);
 	ret_stats->copied = atomic_load_explicit(&transport->copied, memory_order_relaxed);
 	ret_stats->failed = atomic_load_explicit(&transport->failed, memory_order_relaxed);

@@ -10,11 +10,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "interface.h"
 #include "log.h"
+#include "record_batch.h"
 
 #define CONTROL_BUFFERS 4
 #define OVERSIZE_BUFFERS 4
-#define HELD_BACK_MS 20
 /* With no more of them free, a small pool counts as empty. */
 #define SMALL_POOL_RESERVE 1
 /* Room in a control buffer beyond the batch's facts. */
@@ -31,7 +32,7 @@ unsigned int wb_worker_free_buffers(void *context)
 	struct wb_worker *worker = context;
 
 	if (wb_pool_free_count(&worker->oversize) <= SMALL_POOL_RESERVE ||
-		wb_pool_free_count(&worker->control) <= SMALL_POOL_RESERVE)
+		wb_pool_free_count(&worker->control) <= SMALL_POOL_RESERVE || wb_worker_spool_short(worker))
 		return 0;
 	return wb_pool_free_count(&worker->pool);
 }
@@ -76,11 +77,12 @@ static bool is_zero(const uint8_t *bytes, size_t length)
 	return true;
 }
 
-static void convert(const struct tpacket_packet *from, struct wbproto_packet *packet)
+/* snap_length: the kernel's filter may keep more than the user wants, see own_filter.h. */
+static void convert(const struct tpacket_packet *from, uint32_t snap_length, struct wbproto_packet *packet)
 {
 	packet->time_unix_ns = from->time_ns;
 	packet->data = from->data;
-	packet->captured_length = from->captured_length;
+	packet->captured_length = from->captured_length < snap_length ? from->captured_length : snap_length;
 	packet->original_length = from->original_length;
 	packet->interface_index = from->interface_index;
 	packet->flags = direction_flags(from->packet_type);
@@ -104,9 +106,9 @@ static void walk(struct wb_worker *worker, struct tpacket_lease *lease)
 	struct wbproto_packet packet;
 
 	while (tpacket_lease_next(lease, &from)) {
-		convert(&from, &packet);
+		convert(&from, worker->interface.snap_length, &packet);
 		worker->unbooked_truncated += !!(from.status & TPACKET_STATUS_TRUNCATED);
-		wb_worker_append(worker, &packet);
+		wb_worker_append(worker, wb_worker_stream_of(worker, &packet), &packet);
 	}
 	wb_worker_book(worker);
 }
@@ -116,76 +118,68 @@ static bool stopping(const struct wb_worker *worker)
 	return atomic_load_explicit(&worker->stopping, memory_order_acquire);
 }
 
-/*
- * How old the open batch may become. While the bus takes nothing, a batch that is sealed at its age uses a whole buffer
- * up for a few packets, and at low rates the pool would be empty after seconds. So buffers are spent the more slowly
- * the fewer are left. A bus that does not acknowledge may keep up to three quarters of them for peers that have
- * stalled, and the others shall not wait for their packets: there only the last quarter is spared. Without any other
- * buffer nothing would be gained: the batch stays open until it is full or one comes back.
- */
-static uint64_t allowed_age_ns(const struct wb_worker *worker)
+/* The interface is back, perhaps with another index. What was captured before goes with the facts of before. */
+static int interface_is_back(struct wb_worker *worker, const char *name)
 {
-	const uint64_t max_ms = UINT64_MAX / 1000000u;
-	bool acknowledges = worker->ops->capabilities & WB_TRANSPORT_ACKNOWLEDGES;
-	uint64_t plenty = (uint64_t)worker->pool.count * (acknowledges ? 3 : 1) / 4;
-	uint64_t free_buffers = atomic_load_explicit(&worker->pool.free_count, memory_order_relaxed);
-	uint64_t age_ms = worker->config->batch_age_ms;
+	struct wbproto_interface interface;
+	struct wb_error error;
+	int r = wb_interface_describe(worker->config, worker->ring, &interface, &error);
 
-	if (free_buffers == 0)
-		age_ms = max_ms;
-	else if (free_buffers < plenty)
-		age_ms = age_ms * plenty * plenty / (free_buffers * free_buffers);
-	return (age_ms < max_ms ? age_ms : max_ms) * 1000000u;
+	if (r == 0 && worker->relink && interface.link_type != worker->interface.link_type)
+		r = worker->relink(worker->relink_context, worker->ring, interface.link_type, &error);
+	if (r < 0) {
+		wb_log(WB_LOG_ERROR, "capture %s: after the interface came back: %s", name, error.message);
+		return r;
+	}
+	wb_worker_seal_all(worker);
+	worker->interface = interface;
+	wb_worker_read_kernel(worker);
+	wb_log(WB_LOG_WARNING, "capture %s: interface '%s' is back with index %u", name, worker->config->interface,
+		interface.index);
+	return 0;
 }
 
-/* How long the ring may be waited for until the open batch is due, or a heartbeat. */
-static int until_due_ms(const struct wb_worker *worker, uint64_t now_ns)
+static void log_ring_error(const struct wb_worker *worker, const char *name, int r)
 {
-	const struct wb_stream *stream = &worker->stream;
-	uint64_t due_ns = stream->published_ns + worker->config->heartbeat_ms * 1000000u;
+	const char *interface = worker->config->interface;
 
-	if (stream->open) {
-		due_ns = stream->opened_ns + worker->config->batch_age_ms * 1000000u;
-		/* It is held back: look again in a while whether the bus takes batches now. */
-		if (due_ns <= now_ns && now_ns - stream->opened_ns < allowed_age_ns(worker))
-			return HELD_BACK_MS;
-	}
-	return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns + 999999u) / 1000000u);
-}
-
-/* quiet: the ring was found empty, so that nothing older than the heartbeat's watermark can be in it. */
-static void publish_due(struct wb_worker *worker, bool quiet)
-{
-	struct wb_stream *stream = &worker->stream;
-	uint64_t now_ns = wb_monotonic_ns();
-
-	if (stream->open) {
-		if (now_ns - stream->opened_ns >= allowed_age_ns(worker))
-			wb_worker_seal(worker, 0);
-	} else if (quiet && now_ns - stream->published_ns >= worker->config->heartbeat_ms * 1000000u) {
-		wb_worker_publish_empty(worker, WBPROTO_BATCH_HEARTBEAT);
-		/* Without room for it the next one is due a whole period later, not at once. */
-		stream->published_ns = now_ns;
-	}
+	if (r == -ENODEV)
+		wb_log(WB_LOG_ERROR, "capture %s: interface '%s' is gone; what was captured is being published", name,
+			interface);
+	else if (r == -EPERM)
+		wb_log(WB_LOG_ERROR,
+			"capture %s: interface '%s' is back, but no socket is left in reserve to capture from it "
+			"(reserve_sockets: %llu)",
+			name, interface, (unsigned long long)worker->config->reserve_sockets);
+	else
+		wb_log(WB_LOG_ERROR, "capture %s: reading the ring of '%s' failed: %s", name, interface, strerror(-r));
 }
 
 /* What tpacket_acquire() reported. Returns whether the worker can go on. */
 static bool ring_error(struct wb_worker *worker, int r)
 {
+	const char *interface = worker->config->interface;
 	char name[64];
 
 	wb_worker_name(worker, name, sizeof name);
-	if (r == -ENETDOWN) {
+	switch (r) {
+	case -ENETDOWN:
 		wb_log(WB_LOG_WARNING, "capture %s: interface '%s' is down; packets follow when it is up again", name,
-			worker->config->interface);
+			interface);
 		return true;
+	case -ENODEV:
+		if (!worker->config->reopen)
+			break;
+		wb_log(WB_LOG_WARNING, "capture %s: interface '%s' is gone; waiting for one of that name", name,
+			interface);
+		return true;
+	case -ENETRESET:
+		r = interface_is_back(worker, name);
+		if (r < 0)
+			atomic_store(&worker->exit_code, r);
+		return r == 0;
 	}
-	if (r == -ENODEV)
-		wb_log(WB_LOG_ERROR, "capture %s: interface '%s' is gone; what was captured is being published", name,
-			worker->config->interface);
-	else
-		wb_log(WB_LOG_ERROR, "capture %s: reading the ring of '%s' failed: %s", name, worker->config->interface,
-			strerror(-r));
+	log_ring_error(worker, name, r);
 	atomic_store(&worker->exit_code, r);
 	return false;
 }
@@ -195,9 +189,10 @@ static void capture(struct wb_worker *worker)
 {
 	struct tpacket_lease lease;
 
-	worker->stream.published_ns = wb_monotonic_ns();
+	wb_worker_start_heartbeats(worker);
+	wb_worker_publish_rest(worker);
 	while (!stopping(worker)) {
-		int r = tpacket_acquire(worker->ring, until_due_ms(worker, wb_monotonic_ns()), &lease);
+		int r = tpacket_acquire(worker->ring, wb_worker_until_due_ms(worker), &lease);
 
 		if (r == 1) {
 			walk(worker, &lease);
@@ -205,7 +200,8 @@ static void capture(struct wb_worker *worker)
 		} else if (r < 0 && !ring_error(worker, r)) {
 			return;
 		}
-		publish_due(worker, r == 0);
+		wb_worker_publish_due(worker, r == 0);
+		wb_worker_publish_rest(worker);
 		if (worker->transport_failed) {
 			atomic_store(&worker->exit_code, -ESHUTDOWN);
 			return;
@@ -241,48 +237,6 @@ static void drain(struct wb_worker *worker)
 	wb_worker_read_kernel(worker);
 }
 
-/* Wait until the bus has settled everything, so that the end of stream carries the final figures; half of the time
- * left. */
-static void settle(struct wb_worker *worker)
-{
-	uint64_t now_ns = wb_monotonic_ns();
-	uint64_t give_up_ns = atomic_load(&worker->give_up_ns);
-	uint64_t until_ns = give_up_ns > now_ns ? now_ns + (give_up_ns - now_ns) / 2 : now_ns;
-	struct wb_ledger_totals totals;
-
-	wb_pool_wait_begin(&worker->wake);
-	for (;;) {
-		wb_ledger_snapshot(&worker->ledger, &totals);
-		now_ns = wb_monotonic_ns();
-		if (!totals.batches_in_flight || now_ns >= until_ns || now_ns >= atomic_load(&worker->give_up_ns))
-			break;
-		wb_pool_wait(&worker->wake, -1, 20);
-	}
-	wb_pool_wait_end(&worker->wake);
-}
-
-static void end_stream(struct wb_worker *worker)
-{
-	char name[64];
-	int r;
-
-	if (worker->transport_failed)
-		return;
-	wb_pool_wait_begin(&worker->wake);
-	while ((r = wb_worker_publish_empty(worker, WBPROTO_BATCH_END_OF_STREAM)) == -EAGAIN &&
-		wb_monotonic_ns() < atomic_load(&worker->give_up_ns))
-		wb_pool_wait(&worker->wake, -1, 20);
-	wb_pool_wait_end(&worker->wake);
-	if (r == 0)
-		return;
-	wb_worker_name(worker, name, sizeof name);
-	if (r == -EAGAIN)
-		wb_log(WB_LOG_WARNING, "capture %s: the bus did not take the end of stream within %llu ms", name,
-			(unsigned long long)worker->flush_ms);
-	else
-		wb_log(WB_LOG_WARNING, "capture %s: no end of stream could be published: %s", name, strerror(-r));
-}
-
 static void *worker_main(void *context)
 {
 	struct wb_worker *worker = context;
@@ -292,9 +246,7 @@ static void *worker_main(void *context)
 	if (!stopping(worker))
 		wb_worker_stop(worker);
 	drain(worker);
-	wb_worker_seal(worker, 0);
-	settle(worker);
-	end_stream(worker);
+	wb_worker_end(worker);
 	if (worker->transport_failed && !atomic_load(&worker->exit_code))
 		atomic_store(&worker->exit_code, -ESHUTDOWN);
 	atomic_store_explicit(&worker->ended, true, memory_order_release);
@@ -311,17 +263,21 @@ static int init_pools(struct wb_worker *worker)
 	int r;
 
 	memcpy(facts.session_id, worker->session_id, sizeof facts.session_id);
-	overhead_bytes = wbproto_batch_overhead_bytes(&facts) + CONTROL_SLACK_BYTES;
+	overhead_bytes = wbproto_batch_overhead_bytes(&facts) + worker->interfaces_bytes + CONTROL_SLACK_BYTES;
 	/* No frame is larger than a block of the ring. */
 	oversize_bytes = config->block_bytes + overhead_bytes;
 	if (oversize_bytes > worker->max_batch_bytes)
 		oversize_bytes = worker->max_batch_bytes;
+	if (worker->records)
+		oversize_bytes += WB_RECORD_BATCH_OVERHEAD_BYTES;
 	r = wb_pool_init(
 		&worker->pool, (unsigned int)config->buffers, config->batch_bytes, &worker->wake, &worker->ledger);
 	if (r == 0)
 		r = wb_pool_init(&worker->oversize, OVERSIZE_BUFFERS, oversize_bytes, &worker->wake, &worker->ledger);
+	/* The heartbeats of all streams are due at once. */
 	if (r == 0)
-		r = wb_pool_init(&worker->control, CONTROL_BUFFERS, overhead_bytes, &worker->wake, &worker->ledger);
+		r = wb_pool_init(&worker->control, CONTROL_BUFFERS + worker->stream_count - 1, overhead_bytes,
+			&worker->wake, &worker->ledger);
 	return r;
 }
 
@@ -334,17 +290,13 @@ int wb_worker_init(struct wb_worker *worker, struct wb_error *ret_error)
 	worker->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker->stop_fd < 0)
 		return wb_fail(ret_error, -errno, "eventfd: %s", strerror(errno));
-	worker->stream.stream_id = worker->worker_id;
-	worker->stream.batch_seq = 1;
-	worker->stream.next_packet_seq = 1;
-	snprintf(worker->stream.key, sizeof worker->stream.key, "%.80s/%u", worker->node, worker->stream.stream_id);
 	r = wb_ledger_init(&worker->ledger);
 	if (r == 0)
 		r = wb_pool_wake_init(&worker->wake);
 	if (r == 0)
-		r = init_pools(worker);
+		r = wb_worker_init_streams(worker);
 	if (r == 0)
-		r = wbproto_encoder_create((enum wbproto_encoder_kind)worker->config->encoder, &worker->encoder);
+		r = init_pools(worker);
 	if (r < 0) {
 		wb_worker_fini(worker);
 		return wb_fail(ret_error, r, "%s: %s; buffers: %llu of %llu bytes", worker->config->interface,
@@ -405,7 +357,8 @@ void wb_worker_stop(struct wb_worker *worker)
 		return;
 	n = write(worker->stop_fd, &one, sizeof one);
 	(void)n; /* the counter cannot overflow */
-	tpacket_wake(worker->ring);
+	if (worker->ring)
+		tpacket_wake(worker->ring);
 }
 
 void wb_worker_give_up(struct wb_worker *worker)
@@ -423,8 +376,9 @@ void wb_worker_join(struct wb_worker *worker)
 
 void wb_worker_fini(struct wb_worker *worker)
 {
-	wbproto_encoder_destroy(worker->encoder);
-	worker->encoder = NULL;
+	wb_worker_previous_fini(worker);
+	wb_worker_spool_fini(worker);
+	wb_worker_fini_streams(worker);
 	wb_pool_fini(&worker->control);
 	wb_pool_fini(&worker->oversize);
 	wb_pool_fini(&worker->pool);

@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "url.h"
@@ -59,8 +62,8 @@ static int tcp_address(const struct wb_zmq_place *place, struct wb_zmq_address *
 	if (address->bind && !is_loopback(host) && !place->insecure)
 		return wb_fail(ret_error, -EINVAL,
 			"%s: binding to '%s' lets every host that reaches it %s packets,"
-			" without authentication or encryption: use 127.0.0.1, or say"
-			" insecure=true",
+			" without authentication or encryption: use 127.0.0.1, give curve_key"
+			" and curve_allow, or say insecure=true",
 			place->url, place->address, place->producer ? "read the" : "send");
 	/* libzmq resolves names when it connects, and takes addresses only when it binds. */
 	name = address->bind && strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
@@ -80,4 +83,34 @@ int wb_zmq_address(const struct wb_zmq_place *place, struct wb_zmq_address *ret_
 	if (place->address[0] == '/')
 		return path_address(place, ret_address, ret_error);
 	return tcp_address(place, ret_address, ret_error);
+}
+
+/* Whether somebody accepts connections at a Unix socket. */
+static bool is_served(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	bool served;
+	int fd;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	served = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN;
+	close(fd);
+	return served;
+}
+
+int wb_zmq_check_path(const char *path, struct wb_error *ret_error)
+{
+	struct stat status;
+
+	if (lstat(path, &status) < 0)
+		return 0;
+	if (!S_ISSOCK(status.st_mode))
+		return wb_fail(
+			ret_error, -EEXIST, "cannot bind to '%s': there is something there that is not a socket", path);
+	if (is_served(path))
+		return wb_fail(ret_error, -EADDRINUSE, "cannot bind to '%s': another process serves this socket", path);
+	return 0;
 }

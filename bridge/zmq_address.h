@@ -17,7 +17,7 @@ struct wb_zmq_place {
 	const char *address;
 	unsigned int bind; /* enum wb_zmq_bind */
 	bool producer;
-	bool insecure; /* other hosts may come */
+	bool insecure; /* other hosts may come, because CURVE keeps strangers out or the user says so */
 };
 
 struct wb_zmq_address {
@@ -32,5 +32,11 @@ struct wb_zmq_address {
  * ret_address must not be moved: path leads into it. Errors: -EINVAL with a message.
  */
 int wb_zmq_address(const struct wb_zmq_place *place, struct wb_zmq_address *ret_address, struct wb_error *ret_error);
+
+/*
+ * Whether a Unix socket can be bound to: libzmq removes whatever has the name, another process's socket or a file.
+ * Errors: -EEXIST, -EADDRINUSE with a message.
+ */
+int wb_zmq_check_path(const char *path, struct wb_error *ret_error);
 
 #endif

@@ -14,6 +14,9 @@
  * writing; (sndhwm + 1) x subscribers copies are therefore enough for as many peers as the option `subscribers` allows,
  * however they behave. libzmq cannot be told to take no more peers than that, so with more of them stalled the limit on
  * copies is reached: then batches fail (cause io), counted, until peers read on or leave.
+ *
+ * PUB with slow=wait never copies and never drops: a full subscriber holds the next message up, the buffers run out,
+ * and the capture does what its policy for a full bus says.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -140,10 +143,27 @@ static void count_peer_drop(struct wb_transport *transport)
 		transport->address.endpoint, transport->options.sndhwm);
 }
 
+static void tell_waiting(struct wb_transport *transport)
+{
+	const int64_t now = (int64_t)wb_monotonic_ns();
+
+	if (now < transport->next_wait_log_ns)
+		return;
+	transport->next_wait_log_ns = now + LOG_INTERVAL_NS;
+	transport->log(transport->log_context, WB_LOG_WARNING,
+		"%s: a subscriber does not keep up and holds up all others: %" PRIu64
+		" messages wait for it (slow=wait,"
+		" sndhwm)",
+		transport->address.endpoint, transport->options.sndhwm);
+}
+
 /*
  * A frame, for PUB in spite of full subscribers. PUB is asked not to drop: so it says when a subscriber is full, once
  * each time one becomes full. Then it is told to drop for this frame, because one subscriber must not hold up the
  * others. While a subscriber stays full libzmq drops more for it and says nothing: peer_drops is a lower bound.
+ *
+ * PUB that waits takes no topic while a subscriber is full, and the message stays held. A batch can always follow its
+ * topic, as libzmq counts whole messages; were it otherwise, the message must not begin again with another topic.
  */
 static int give_frame_to_all(struct wb_transport *transport, bool topic)
 {
@@ -152,6 +172,10 @@ static int give_frame_to_all(struct wb_transport *transport, bool topic)
 	r = give_frame(transport, topic);
 	if (r != -EAGAIN || !transport->pub)
 		return r;
+	if (transport->wait && topic) {
+		tell_waiting(transport);
+		return r;
+	}
 	count_peer_drop(transport);
 	set_nodrop(transport, 0);
 	r = give_frame(transport, topic);
@@ -270,7 +294,8 @@ int wb_zmq_send(struct wb_transport *transport, struct wb_lane *lane, struct wb_
 	} else {
 		snprintf(transport->topic, sizeof(transport->topic), "%s%" PRIu32 "/", transport->topic_head,
 			batch->stream_id);
-		if (transport->pub && lane->free_buffers(lane->context) < (lane->total_buffers + 3) / 4)
+		if (transport->pub && !transport->wait &&
+			lane->free_buffers(lane->context) < (lane->total_buffers + 3) / 4)
 			r = send_copy(transport, batch);
 		else
 			r = send_reference(transport, batch);

@@ -2,10 +2,7 @@
 /* Makes the socket of the ZeroMQ transport. */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -43,17 +40,16 @@ static int set_all(void *socket, const struct setting *settings, size_t count)
 
 /*
  * How to find out that a peer has gone without a word. Heartbeats need the peer's program to answer, and one that stops
- * reading does not: it is disconnected after 20 s, and what waits for it is thrown away. PUB wants that, the buffers
- * come back. PUSH does not, each message is for that one consumer: with heartbeats 40 of 64 messages were lost when a
- * consumer paused for 45 s (libzmq 4.3.4), with the keepalive of TCP, which the peer's kernel answers, none.
+ * reading does not: it is disconnected after 20 s, and what waits for it is thrown away. PUB that drops wants that, the
+ * buffers come back. PUSH, and PUB that waits, do not, each message is for that consumer: with heartbeats 40 of 64
+ * messages were lost when a consumer paused for 45 s (libzmq 4.3.4), with the keepalive of TCP, which the peer's kernel
+ * answers, none.
  */
-static const struct setting pub_settings[] = {
+static const struct setting dropping_settings[] = {
 	{ZMQ_HEARTBEAT_IVL, 5000},
 	{ZMQ_HEARTBEAT_TIMEOUT, 15000},
-	/* A full subscriber is reported before its message is dropped, see zmq_send.c. */
-	{ZMQ_XPUB_NODROP, 1},
 };
-static const struct setting push_settings[] = {
+static const struct setting waiting_settings[] = {
 	{ZMQ_TCP_KEEPALIVE, 1},
 	{ZMQ_TCP_KEEPALIVE_IDLE, 10},
 	{ZMQ_TCP_KEEPALIVE_INTVL, 5},
@@ -77,45 +73,25 @@ static int set_options(struct wb_transport *transport)
 	int r;
 
 	r = set_all(transport->socket, common, COUNT(common));
-	if (r == 0 && transport->pub)
-		r = set_all(transport->socket, pub_settings, COUNT(pub_settings));
+	if (r == 0 && transport->pub && !transport->wait)
+		r = set_all(transport->socket, dropping_settings, COUNT(dropping_settings));
 	else if (r == 0)
-		r = set_all(transport->socket, push_settings, COUNT(push_settings));
+		r = set_all(transport->socket, waiting_settings, COUNT(waiting_settings));
+	/* A full subscriber is reported before its message is dropped, see zmq_send.c. */
+	if (r == 0 && transport->pub)
+		r = set_int(transport->socket, ZMQ_XPUB_NODROP, 1);
 	if (r < 0)
 		return r;
 	return zmq_setsockopt(transport->socket, ZMQ_MAXMSGSIZE, &maximum, sizeof(maximum)) < 0 ? -errno : 0;
 }
 
-/* Whether somebody accepts connections at a Unix socket. */
-static bool is_served(const char *path)
+static void tell_bound(struct wb_transport *transport)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	bool served;
-	int fd;
+	char last[sizeof(transport->address.endpoint)] = "";
+	size_t size = sizeof(last);
 
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return false;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	served = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN;
-	close(fd);
-	return served;
-}
-
-/* libzmq removes whatever has the name before it binds to it: another process's socket, or a file. */
-static int check_path(const struct wb_transport *transport, struct wb_error *ret_error)
-{
-	const char *path = transport->address.path;
-	struct stat status;
-
-	if (lstat(path, &status) < 0)
-		return 0;
-	if (!S_ISSOCK(status.st_mode))
-		return wb_fail(
-			ret_error, -EEXIST, "cannot bind to '%s': there is something there that is not a socket", path);
-	if (is_served(path))
-		return wb_fail(ret_error, -EADDRINUSE, "cannot bind to '%s': another process serves this socket", path);
-	return 0;
+	if (zmq_getsockopt(transport->socket, ZMQ_LAST_ENDPOINT, last, &size) == 0)
+		wb_zmq_own_bound(&transport->own, last);
 }
 
 static int bind_socket(struct wb_transport *transport, struct wb_error *ret_error)
@@ -125,7 +101,7 @@ static int bind_socket(struct wb_transport *transport, struct wb_error *ret_erro
 	int r = 0;
 
 	if (transport->address.path) {
-		r = check_path(transport, ret_error);
+		r = wb_zmq_check_path(transport->address.path, ret_error);
 		if (r < 0)
 			return r;
 		/* Mode 0660 from the first moment; a chmod() afterwards would leave a gap. */
@@ -136,6 +112,8 @@ static int bind_socket(struct wb_transport *transport, struct wb_error *ret_erro
 	if (transport->address.path)
 		umask(mask);
 	transport->bound = r == 0;
+	if (transport->bound)
+		tell_bound(transport);
 	if (r < 0)
 		return wb_fail(ret_error, r, "cannot bind to '%s': %s", endpoint, zmq_strerror(-r));
 	return 0;
@@ -143,11 +121,13 @@ static int bind_socket(struct wb_transport *transport, struct wb_error *ret_erro
 
 static int attach(struct wb_transport *transport, struct wb_error *ret_error)
 {
+	const char *endpoint;
 	int r;
 
 	if (transport->address.bind)
 		return bind_socket(transport, ret_error);
-	if (zmq_connect(transport->socket, transport->address.endpoint) < 0) {
+	endpoint = wb_zmq_own_endpoint(&transport->own, transport->address.endpoint);
+	if (zmq_connect(transport->socket, endpoint) < 0) {
 		r = -errno;
 		return wb_fail(
 			ret_error, r, "cannot connect to '%s': %s", transport->address.endpoint, zmq_strerror(-r));
@@ -155,13 +135,30 @@ static int attach(struct wb_transport *transport, struct wb_error *ret_error)
 	return 0;
 }
 
+int wb_zmq_socket_reconnect(struct wb_transport *transport)
+{
+	struct wb_error error;
+
+	/* Fails when nothing is left of the old connection. */
+	zmq_disconnect(transport->socket, transport->own.endpoint);
+	return attach(transport, &error);
+}
+
+void wb_zmq_socket_renew(struct wb_transport *transport)
+{
+	int r;
+
+	if (!wb_zmq_own_wants_port(&transport->own, (int64_t)wb_monotonic_ns()))
+		return;
+	r = wb_zmq_socket_reconnect(transport);
+	if (r < 0)
+		transport->log(transport->log_context, WB_LOG_ERROR, "%s: cannot connect again: %s",
+			transport->address.endpoint, zmq_strerror(-r));
+}
+
 static int open_monitor(struct wb_transport *transport)
 {
-	const int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
-	                   ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-	                   ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
-
-	if (zmq_socket_monitor(transport->socket, MONITOR_ENDPOINT, events) < 0)
+	if (zmq_socket_monitor(transport->socket, MONITOR_ENDPOINT, WB_ZMQ_EVENTS) < 0)
 		return -errno;
 	transport->monitor = zmq_socket(transport->zmq, ZMQ_PAIR);
 	if (!transport->monitor || zmq_connect(transport->monitor, MONITOR_ENDPOINT) < 0)
@@ -188,6 +185,9 @@ int wb_zmq_socket_open(struct wb_transport *transport, struct wb_error *ret_erro
 	if (r < 0)
 		wb_fail(ret_error, r, "cannot set up a ZeroMQ socket: %s", zmq_strerror(-r));
 	else
+		r = wb_zmq_curve_apply(
+			&transport->options.curve, transport->address.bind, transport->socket, ret_error);
+	if (r == 0)
 		r = attach(transport, ret_error);
 	if (r < 0)
 		wb_zmq_socket_close(transport);

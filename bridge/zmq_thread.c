@@ -94,6 +94,26 @@ static bool drain(struct wb_transport *transport)
 }
 
 /*
+ * What to poll of the socket. POLLIN never comes; it makes libzmq look after new and leaving peers as soon as they do
+ * something. POLLOUT of PUB is always there, even while it takes nothing, so PUB that waits looks at the descriptor
+ * beneath, which says that a peer has read, come or gone. It may say so without end until the socket is asked for its
+ * events, and that is done after every wait.
+ */
+static zmq_pollitem_t socket_item(struct wb_transport *transport, bool blocked)
+{
+	zmq_pollitem_t item = {.socket = transport->socket, .events = ZMQ_POLLIN};
+	size_t size = sizeof(item.fd);
+
+	if (!blocked)
+		return item;
+	if (!transport->pub)
+		item.events |= ZMQ_POLLOUT;
+	else if (zmq_getsockopt(transport->socket, ZMQ_FD, &item.fd, &size) == 0)
+		item.socket = NULL;
+	return item;
+}
+
+/*
  * Sleep until there is something to do, or for a tick. publish() stores the lane's tail and then loads `sleeping`; here
  * `sleeping` is stored and then the tails are loaded. All four are sequentially consistent, so at least one side sees
  * the other's store: either publish() writes the eventfd or nothing is slept on. While libzmq takes nothing more,
@@ -104,13 +124,12 @@ static void wait_for_work(struct wb_transport *transport, bool blocked)
 	zmq_pollitem_t items[] = {
 		{.fd = transport->wakeup, .events = ZMQ_POLLIN},
 		{.socket = transport->monitor, .events = ZMQ_POLLIN},
-		/* POLLIN never comes; it makes libzmq look after new and leaving peers as soon as they do something. */
-		{.socket = transport->socket, .events = (short)(blocked ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN)},
+		socket_item(transport, blocked),
 	};
 	size_t size = sizeof(int);
 	uint64_t count;
 	long timeout = TICK_MS;
-	int events;
+	int events, r;
 
 	if (!blocked) {
 		atomic_store(&transport->sleeping, true);
@@ -125,7 +144,11 @@ static void wait_for_work(struct wb_transport *transport, bool blocked)
 		fail(transport, -errno);
 	if (items[1].revents)
 		wb_zmq_peers_read(transport);
+	r = wb_zmq_peers_retry(transport);
+	if (r < 0)
+		fail(transport, r);
 	wb_zmq_peers_missing(transport);
+	wb_zmq_socket_renew(transport);
 	zmq_getsockopt(transport->socket, ZMQ_EVENTS, &events, &size);
 }
 
@@ -154,6 +177,8 @@ static void *run(void *argument)
 		wait_for_work(transport, blocked);
 	}
 	give_up(transport);
+	wb_zmq_peers_read(transport);
+	wb_zmq_handshakes_end(&transport->handshakes);
 	atomic_store(&transport->linger_end_ns,
 		(int64_t)wb_monotonic_ns() + (int64_t)transport->options.linger_ms * 1000000 - early_ns);
 	wb_zmq_socket_close(transport);

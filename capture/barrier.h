@@ -17,6 +17,17 @@
  * The wake flag is raised by any thread and taken by the reader. Raising is a release and taking an acquire, so that
  * what the waking thread wrote before (a stop flag, for instance) is seen by the reader that was woken.
  *
+ * Calls and close share one word (struct tpk_life). A call sets TPK_BUSY, close sets TPK_CLOSING, each with an atomic
+ * read-modify-write that tells what was set before; of two such operations on one word one comes first, so either the
+ * call sees TPK_CLOSING and turns back, or close sees TPK_BUSY and waits. Setting is an acquire and a release: what the
+ * closing thread wrote before is seen by the call that turns back. Clearing TPK_BUSY is a release, and the closing
+ * thread looks with an acquire, so that all that the call did lies before the memory is freed. References: giving one
+ * back is a release and, for the one who gave back the last and frees, an acquire. Taking one more needs no order, as
+ * whoever takes it has one already.
+ *
+ * Lengths and offsets in the ring are fetched once, each by one relaxed load: what was checked is what is used,
+ * whatever becomes of the memory meanwhile. A plain load the compiler is free to repeat.
+ *
  * The words lie in memory shared with the kernel, which knows nothing of _Atomic; so the compiler's __atomic operations
  * on plain integers are used. On x86-64 both block operations are ordinary moves.
  */
@@ -36,6 +47,19 @@ static inline void tpk_store_release(uint32_t *word, uint32_t value)
 	__atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
+#define tpk_fetch(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+/* V1: the status is as wide as a long. */
+static inline unsigned long tpk_load_acquire_long(const unsigned long *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static inline void tpk_store_release_long(unsigned long *word, unsigned long value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
 static inline void tpk_flag_raise(bool *flag)
 {
 	__atomic_store_n(flag, true, __ATOMIC_RELEASE);
@@ -45,6 +69,40 @@ static inline void tpk_flag_raise(bool *flag)
 static inline bool tpk_flag_take(bool *flag)
 {
 	return __atomic_load_n(flag, __ATOMIC_RELAXED) && __atomic_exchange_n(flag, false, __ATOMIC_ACQUIRE);
+}
+
+/* Only a hint that there is something to look at, which is then done in order. */
+static inline bool tpk_flag_is_up(const bool *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_RELAXED);
+}
+
+/* Set bits; returns what was set before. */
+static inline uint32_t tpk_bits_set(uint32_t *word, uint32_t bits)
+{
+	return __atomic_fetch_or(word, bits, __ATOMIC_ACQ_REL);
+}
+
+static inline void tpk_bits_clear(uint32_t *word, uint32_t bits)
+{
+	__atomic_fetch_and(word, ~bits, __ATOMIC_RELEASE);
+}
+
+/* Set the word to 0 if nothing but these bits is set in it; returns whether it was so. */
+static inline bool tpk_bits_clear_only(uint32_t *word, uint32_t bits)
+{
+	return __atomic_compare_exchange_n(word, &bits, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+static inline void tpk_reference_take(uint32_t *references)
+{
+	__atomic_fetch_add(references, 1, __ATOMIC_RELAXED);
+}
+
+/* Returns whether it was the last one. */
+static inline bool tpk_reference_drop(uint32_t *references)
+{
+	return __atomic_fetch_sub(references, 1, __ATOMIC_ACQ_REL) == 1;
 }
 
 #endif

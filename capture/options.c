@@ -17,8 +17,13 @@
 /* The kernel kept the retire time in 16 bit until Linux 6.18 and cut off the rest in silence. */
 #define MAX_RETIRE_MS 65535u
 
-#define FANOUT_FLAGS                                                                                                   \
-	(TPACKET_FANOUT_DEFRAG | TPACKET_FANOUT_ROLL | TPACKET_FANOUT_IGNORE_OUTGOING | TPACKET_FANOUT_UNIQUE_ID)
+#define MAX_RESERVE_SOCKETS 64u
+#define LONG_VNET_HEADER_BYTES 12u
+
+/* IPv4's total length, and an Ethernet header with a tag. */
+#define MAX_DATAGRAM_BYTES (65535u + 18u)
+/* In front of a frame in a block of V3. */
+#define BLOCK_OVERHEAD_BYTES 130u
 
 void tpacket_options_init(struct tpacket_options *options)
 {
@@ -31,7 +36,10 @@ void tpacket_options_init(struct tpacket_options *options)
 		.snap_length = DEFAULT_SNAP_LENGTH,
 		.flow_hash = true,
 		.shrink = true,
+		.vnet_header_bytes = VNET_HEADER_BYTES,
+		.filter_fd = -1,
 		.fanout = TPACKET_FANOUT_NONE,
+		.fanout_program_fd = -1,
 	};
 }
 
@@ -49,6 +57,20 @@ static int check_interface(const struct tpacket_options *options, struct tpacket
 		return tpk_refuse(ret_error, "promiscuous: true: needs one interface, not all");
 	if (!has_interface(options) && options->all_multicast)
 		return tpk_refuse(ret_error, "all_multicast: true: needs one interface, not all");
+	if (options->netns && !options->netns[0])
+		return tpk_refuse(ret_error, "netns: '': must be the path of a network namespace, or NULL");
+	return 0;
+}
+
+static int check_reopen(const struct tpacket_options *options, struct tpacket_error *ret_error)
+{
+	if (options->reopen && !has_interface(options))
+		return tpk_refuse(ret_error, "reopen: true: needs the name of one interface to look for");
+	if (options->reserve_sockets > MAX_RESERVE_SOCKETS)
+		return tpk_refuse(ret_error, "reserve_sockets: %u: must be at most %u", options->reserve_sockets,
+			MAX_RESERVE_SOCKETS);
+	if (options->reserve_sockets && !options->reopen)
+		return tpk_refuse(ret_error, "reserve_sockets: %u: needs reopen: true", options->reserve_sockets);
 	return 0;
 }
 
@@ -62,9 +84,27 @@ static int check_socket(const struct tpacket_options *options, struct tpacket_er
 			ret_error, "protocol: 0: nothing would be received; 0x%04x means every protocol", ETH_P_ALL);
 	if (options->vnet_header && options->socket_type == TPACKET_SOCKET_DGRAM)
 		return tpk_refuse(ret_error, "vnet_header: true: needs socket_type raw");
+	if (options->vnet_header_bytes != VNET_HEADER_BYTES && options->vnet_header_bytes != LONG_VNET_HEADER_BYTES)
+		return tpk_refuse(ret_error, "vnet_header_bytes: %u: must be %u, or %u with num_buffers",
+			options->vnet_header_bytes, VNET_HEADER_BYTES, LONG_VNET_HEADER_BYTES);
 	if (options->timestamp != TPACKET_TIMESTAMP_SOFTWARE && options->timestamp != TPACKET_TIMESTAMP_HARDWARE)
 		return tpk_refuse(ret_error, "timestamp: %d: must be %d (software) or %d (hardware)",
 			(int)options->timestamp, TPACKET_TIMESTAMP_SOFTWARE, TPACKET_TIMESTAMP_HARDWARE);
+	return 0;
+}
+
+static int check_vlan(
+	const struct tpacket_options *options, const struct tpk_ring_ops *ops, struct tpacket_error *ret_error)
+{
+	if (options->vlan == TPACKET_VLAN_METADATA)
+		return 0;
+	if (options->vlan != TPACKET_VLAN_INSERT)
+		return tpk_refuse(ret_error, "vlan: %d: must be %d (metadata) or %d (insert)", (int)options->vlan,
+			TPACKET_VLAN_METADATA, TPACKET_VLAN_INSERT);
+	if (ops->version == TPACKET_VERSION_1)
+		return tpk_refuse(ret_error, "vlan: insert: needs version 2 or 3, as TPACKET_V1 does not tell the tag");
+	if (options->socket_type != TPACKET_SOCKET_RAW)
+		return tpk_refuse(ret_error, "vlan: insert: needs socket_type raw, as dgram leaves out where it was");
 	return 0;
 }
 
@@ -99,7 +139,10 @@ static int check_blocks(const struct tpacket_options *options, struct tpacket_er
 	return 0;
 }
 
-/* Rules between frames and blocks, once both are plausible. */
+/*
+ * Rules between frames and blocks, once both are plausible. One more of V3, that a block holds its own header and that
+ * of one frame, is kept by every block of whole pages.
+ */
 static int check_ring(const struct tpacket_options *options, struct tpacket_error *ret_error)
 {
 	uint64_t frames = (uint64_t)(options->block_bytes / options->frame_bytes) * options->block_count;
@@ -118,36 +161,48 @@ static int check_ring(const struct tpacket_options *options, struct tpacket_erro
 	return 0;
 }
 
-static int check_numbers(const struct tpacket_options *options, struct tpacket_error *ret_error)
+static int check_numbers(
+	const struct tpacket_options *options, const struct tpk_ring_ops *ops, struct tpacket_error *ret_error)
 {
-	if (options->retire_ms == 0 || options->retire_ms > MAX_RETIRE_MS)
+	/* Frames are handed over at once. */
+	if (ops->has_blocks && (options->retire_ms == 0 || options->retire_ms > MAX_RETIRE_MS))
 		return tpk_refuse(
 			ret_error, "retire_ms: %u: must be between 1 and %u", options->retire_ms, MAX_RETIRE_MS);
 	if (options->snap_length == 0)
 		return tpk_refuse(ret_error, "snap_length: 0: must be at least 1, as 0 would reject every packet");
-	if (options->filter && (options->filter_length == 0 || options->filter_length > BPF_MAXINSNS))
-		return tpk_refuse(ret_error, "filter_length: %u: a filter has between 1 and %d instructions",
-			options->filter_length, BPF_MAXINSNS);
 	return 0;
 }
 
-static int check_fanout(const struct tpacket_options *options, struct tpacket_error *ret_error)
+static int check_filter(const struct tpacket_options *options, struct tpacket_error *ret_error)
 {
-	if (options->fanout == TPACKET_FANOUT_NONE)
-		return 0;
-	if ((int)options->fanout < TPACKET_FANOUT_HASH || options->fanout > TPACKET_FANOUT_EBPF)
-		return tpk_refuse(ret_error, "fanout: %d: must be between %d and %d, or %d for none",
-			(int)options->fanout, TPACKET_FANOUT_HASH, TPACKET_FANOUT_EBPF, TPACKET_FANOUT_NONE);
-	if (options->fanout_flags & ~FANOUT_FLAGS)
-		return tpk_refuse(ret_error, "fanout_flags: 0x%x: only the bits 0x%x are known", options->fanout_flags,
-			FANOUT_FLAGS);
-	if (options->fanout == TPACKET_FANOUT_ROLLOVER && (options->fanout_flags & TPACKET_FANOUT_ROLL))
-		return tpk_refuse(ret_error, "fanout_flags: 0x%x: roll over says nothing new to fanout rollover",
-			options->fanout_flags);
-	if ((options->fanout_flags & TPACKET_FANOUT_UNIQUE_ID) && options->fanout_id != 0)
-		return tpk_refuse(ret_error, "fanout_id: %u: must be 0 when the kernel is to choose it (unique id)",
-			options->fanout_id);
+	if (options->filter && (options->filter_length == 0 || options->filter_length > BPF_MAXINSNS))
+		return tpk_refuse(ret_error, "filter_length: %u: a filter has between 1 and %d instructions",
+			options->filter_length, BPF_MAXINSNS);
+	if (!options->filter && options->filter_length)
+		return tpk_refuse(ret_error, "filter_length: %u: must be 0 without a filter", options->filter_length);
+	if (options->filter_fd < -1)
+		return tpk_refuse(ret_error, "filter_fd: %d: must be a descriptor, or -1 for none", options->filter_fd);
+	if (options->filter && options->filter_fd >= 0)
+		return tpk_refuse(ret_error, "filter_fd: %d: must be -1 with a filter, as a socket has one program",
+			options->filter_fd);
 	return 0;
+}
+
+/*
+ * A datagram that was put together can have 65,535 bytes. A slot of V1 and V2 is known to cut what is longer; that a
+ * block cuts, too, is not expected.
+ */
+static int check_defrag(
+	const struct tpacket_options *options, const struct tpk_ring_ops *ops, struct tpacket_error *ret_error)
+{
+	uint32_t longest = options->snap_length < MAX_DATAGRAM_BYTES ? options->snap_length : MAX_DATAGRAM_BYTES;
+
+	if (options->fanout == TPACKET_FANOUT_NONE || !(options->fanout_flags & TPACKET_FANOUT_DEFRAG) ||
+		!ops->has_blocks || options->block_bytes >= longest + BLOCK_OVERHEAD_BYTES)
+		return 0;
+	return tpk_refuse(ret_error,
+		"block_bytes: %u: must be at least %u with fanout_flags defrag (0x%x): packets of up to %u bytes",
+		options->block_bytes, longest + BLOCK_OVERHEAD_BYTES, TPACKET_FANOUT_DEFRAG, longest);
 }
 
 int tpk_options_check(
@@ -157,14 +212,22 @@ int tpk_options_check(
 	if (r == 0)
 		r = check_socket(options, ret_error);
 	if (r == 0)
+		r = check_reopen(options, ret_error);
+	if (r == 0)
+		r = check_vlan(options, ops, ret_error);
+	if (r == 0)
 		r = check_blocks(options, ret_error);
 	if (r == 0)
 		r = check_frame(options, ops, ret_error);
 	if (r == 0)
 		r = check_ring(options, ret_error);
 	if (r == 0)
-		r = check_numbers(options, ret_error);
+		r = check_numbers(options, ops, ret_error);
 	if (r == 0)
-		r = check_fanout(options, ret_error);
+		r = check_filter(options, ret_error);
+	if (r == 0)
+		r = tpk_fanout_check(options, ret_error);
+	if (r == 0)
+		r = check_defrag(options, ops, ret_error);
 	return r;
 }

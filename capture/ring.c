@@ -23,6 +23,10 @@ const struct tpk_ring_ops *tpk_ring_ops_find(enum tpacket_version version)
 	case TPACKET_VERSION_AUTO:
 	case TPACKET_VERSION_3:
 		return &tpk_ring_v3;
+	case TPACKET_VERSION_2:
+		return &tpk_ring_v2;
+	case TPACKET_VERSION_1:
+		return &tpk_ring_v1;
 	default:
 		return NULL;
 	}
@@ -54,6 +58,13 @@ static int ring_try(struct tpacket *handle, const struct tpacket_options *option
 	return 0;
 }
 
+static void set_geometry(struct tpacket *handle, const struct tpacket_geometry *geometry)
+{
+	handle->geometry = *geometry;
+	handle->frame_limit = handle->ops->frame_limit(geometry);
+	handle->frames_per_block = geometry->block_bytes / geometry->frame_bytes;
+}
+
 int tpk_ring_map(struct tpacket *handle, const struct tpacket_options *options, struct tpacket_error *ret_error)
 {
 	uint32_t blocks = options->block_count;
@@ -67,12 +78,11 @@ int tpk_ring_map(struct tpacket *handle, const struct tpacket_options *options, 
 	}
 	if (r < 0)
 		return tpk_error(ret_error, r, "ring: %u blocks of %u bytes", blocks, options->block_bytes);
-	handle->geometry = (struct tpacket_geometry){
-		.block_bytes = options->block_bytes,
-		.block_count = blocks,
-		.frame_bytes = options->frame_bytes,
-	};
-	handle->frame_limit = handle->ops->frame_limit(&handle->geometry);
+	set_geometry(handle, &(struct tpacket_geometry){
+				     .block_bytes = options->block_bytes,
+				     .block_count = blocks,
+				     .frame_bytes = options->frame_bytes,
+			     });
 	return 0;
 }
 
@@ -92,30 +102,92 @@ void tpk_handle_over_memory(struct tpacket *handle, const struct tpk_ring_ops *o
 	*handle = (struct tpacket){
 		.ops = ops,
 		.ring = ring,
-		.geometry = *geometry,
-		.frame_limit = ops->frame_limit(geometry),
 		.vnet_header_bytes = vnet_header_bytes,
 		.snap_length = UINT32_MAX,
+		.life.references = 1,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.fd = -1,
 		.wake_fd = -1,
+		.netns_fd = -1,
+		.filter_fd = -1,
 		.fanout_id = -ENOENT,
 	};
+	set_geometry(handle, geometry);
 }
 
-int tpacket_acquire(struct tpacket *handle, int timeout_ms, struct tpacket_lease *ret_lease)
+/*
+ * The request is looked for after the run was taken: what was taken before it was made may be from before the change,
+ * and is not among what ready() then counts. What is taken later is.
+ */
+static __attribute__((noinline, cold)) void settle_run(struct tpacket *handle, struct tpacket_lease *lease)
 {
-	memset(ret_lease, 0, sizeof(*ret_lease));
+	struct tpk_settle *settle = &handle->settle;
+	uint32_t taken = handle->ops->has_blocks ? 1 : lease->frames;
+
+	lease->is_settling = true;
+	if (tpk_flag_is_up(&settle->is_requested))
+		tpk_settle_begin(handle);
+	else if (settle->left != UINT32_MAX) /* without end */
+		settle->left -= taken < settle->left ? taken : settle->left;
+}
+
+bool tpk_ring_acquire(struct tpacket *handle, struct tpacket_lease *ret_lease)
+{
+	if (!handle->ops->acquire(handle, ret_lease))
+		return false;
+	if (unlikely(handle->settle.left > 0 || tpk_flag_is_up(&handle->settle.is_requested)))
+		settle_run(handle, ret_lease);
+	return true;
+}
+
+int tpk_acquire(struct tpacket *handle, int timeout_ms, struct tpacket_lease *ret_lease)
+{
 	if (unlikely(handle->held))
 		return -EBUSY;
 	if (unlikely(tpk_flag_take(&handle->woken))) {
 		tpk_wake_drain(handle);
 		return 0;
 	}
-	if (likely(handle->ops->acquire(handle, ret_lease)))
+	/* There may be no ring to look at. */
+	if (unlikely(tpk_reopen_is_due(handle)))
+		return tpk_reopen_wait(handle, timeout_ms);
+	if (likely(tpk_ring_acquire(handle, ret_lease)))
 		return 1;
 	return tpk_wait_for_block(handle, timeout_ms, ret_lease);
 }
 
+int tpacket_acquire(struct tpacket *handle, int timeout_ms, struct tpacket_lease *ret_lease)
+{
+	memset(ret_lease, 0, sizeof(*ret_lease));
+	int r = tpk_enter(handle);
+	if (r < 0)
+		return r;
+	if (unlikely(handle->reading.handle) && handle->reading.remaining_packets == 0 && !handle->pending.data)
+		tpk_read_finish(handle);
+	r = tpk_acquire(handle, timeout_ms, ret_lease);
+	tpk_leave(handle);
+	return r;
+}
+
+bool tpk_lease_take_settling(struct tpacket_lease *lease, struct tpacket_packet *ret_packet)
+{
+	do {
+		if (lease->remaining_packets == 0 || !lease->handle->ops->next(lease, ret_packet))
+			return false;
+	} while (!tpk_settle_keeps(lease->handle, ret_packet));
+	return true;
+}
+
+/* What not every handle needs. */
+static __attribute__((noinline)) bool next_in_full(struct tpacket_lease *lease, struct tpacket_packet *ret_packet)
+{
+	if (!tpk_lease_take(lease, ret_packet))
+		return false;
+	tpk_vlan_finish(lease->handle, ret_packet);
+	return true;
+}
+
+/* As little as possible stands in front of the version's next(), so that this becomes a jump into it. */
 bool tpacket_lease_next(struct tpacket_lease *lease, struct tpacket_packet *ret_packet)
 {
 	/* A lease, or a copy of one, that was given back. An empty one is allowed: it holds no packet. */
@@ -123,6 +195,8 @@ bool tpacket_lease_next(struct tpacket_lease *lease, struct tpacket_packet *ret_
 	assert(!lease->handle || lease->handle->held == lease->block);
 	if (unlikely(lease->remaining_packets == 0))
 		return false;
+	if (unlikely(lease->is_settling || lease->handle->inserts_vlan))
+		return next_in_full(lease, ret_packet);
 	return lease->handle->ops->next(lease, ret_packet);
 }
 

@@ -3,7 +3,7 @@
  * TPACKET_V3: the kernel fills a block with frames of any length and hands over the whole block when it is full or its
  * retire time is over. Documentation/networking/packet_mmap.rst; net/packet/af_packet.c.
  */
-#include "internal.h"
+#include "frame.h"
 #include "barrier.h"
 #include "poison.h"
 
@@ -16,7 +16,8 @@
 #define FRAME_ALIGNMENT 8u /* V3_ALIGNMENT in the kernel */
 
 #define CACHE_LINE_BYTES 64u
-#define PREFETCH_BYTES 4096u
+#define PREFETCH_BYTES 4096u /* at least */
+#define PREFETCH_FRAMES 16u
 
 static uint8_t *block_at(const struct tpacket *handle, uint32_t index)
 {
@@ -46,7 +47,12 @@ static uint32_t v3_frame_limit(const struct tpacket_geometry *geometry)
 static void give_back(struct tpacket *handle, uint8_t *block)
 {
 	struct tpacket_block_desc *header = (struct tpacket_block_desc *)block;
+	uint32_t used = tpk_fetch(header->hdr.bh1.blk_len);
 
+	if (used > handle->geometry.block_bytes)
+		used = handle->geometry.block_bytes;
+	if (used > BLOCK_HEADER_BYTES)
+		tpk_overwrite(block + BLOCK_HEADER_BYTES, used - BLOCK_HEADER_BYTES);
 	tpk_poison(block + BLOCK_HEADER_BYTES, handle->geometry.block_bytes - BLOCK_HEADER_BYTES);
 	tpk_store_release(&header->hdr.bh1.block_status, TP_STATUS_KERNEL);
 }
@@ -55,17 +61,17 @@ static void give_back(struct tpacket *handle, uint8_t *block)
 static bool lease_block(struct tpacket *handle, uint8_t *block, uint32_t block_status, struct tpacket_lease *ret_lease)
 {
 	const struct tpacket_hdr_v1 *header = &((const struct tpacket_block_desc *)block)->hdr.bh1;
-	uint32_t packets = header->num_pkts;
-	uint32_t first = header->offset_to_first_pkt;
+	uint32_t packets = tpk_fetch(header->num_pkts);
+	uint32_t first = tpk_fetch(header->offset_to_first_pkt);
 
 	if (packets == 0)
 		return false;
 	if (first < BLOCK_HEADER_BYTES || first % FRAME_ALIGNMENT ||
 		first > handle->geometry.block_bytes - FRAME_HEADER_BYTES) {
-		handle->counters.bad_blocks++;
+		tpk_count(&handle->counters.bad_blocks, 1);
 		return false;
 	}
-	handle->counters.read += packets;
+	tpk_count(&handle->counters.read, packets);
 	*ret_lease = (struct tpacket_lease){
 		.handle = handle,
 		.block = block,
@@ -103,66 +109,49 @@ static void v3_release(struct tpacket *handle, const struct tpacket_lease *lease
 	give_back(handle, (uint8_t *)handle->held);
 }
 
+static uint32_t v3_ready(const struct tpacket *handle)
+{
+	uint32_t blocks = handle->geometry.block_count, index = handle->head, count = 0;
+
+	while (count < blocks) {
+		const struct tpacket_block_desc *header = (const struct tpacket_block_desc *)block_at(handle, index);
+		if (!(tpk_load_acquire(&header->hdr.bh1.block_status) & TP_STATUS_USER))
+			break;
+		count++;
+		index = index + 1 < blocks ? index + 1 : 0;
+	}
+	return count;
+}
+
 static __attribute__((noinline, cold)) bool skip_rest(struct tpacket_lease *lease)
 {
-	lease->handle->counters.bad_blocks++;
-	lease->handle->counters.read -= lease->remaining_packets;
+	tpk_count(&lease->handle->counters.bad_blocks, 1);
+	tpk_count(&lease->handle->counters.read, -(uint64_t)lease->remaining_packets);
 	lease->remaining_packets = 0;
 	return false;
-}
-
-static inline uint32_t packet_status(uint32_t status)
-{
-	uint32_t r = status & TP_STATUS_CSUMNOTREADY ? TPACKET_STATUS_CHECKSUM_NOT_READY : 0;
-
-	r |= status & TP_STATUS_CSUM_VALID ? TPACKET_STATUS_CHECKSUM_VALID : 0;
-	r |= status & TP_STATUS_GSO_TCP ? TPACKET_STATUS_GSO_TCP : 0;
-	r |= status & TP_STATUS_VLAN_VALID ? TPACKET_STATUS_VLAN : 0;
-	r |= status & TP_STATUS_TS_RAW_HARDWARE ? TPACKET_STATUS_TIME_HARDWARE : 0;
-	return r;
-}
-
-static inline void fill_address(const struct sockaddr_ll *address, struct tpacket_packet *ret_packet)
-{
-	ret_packet->interface_index = (uint32_t)address->sll_ifindex;
-	ret_packet->protocol = __builtin_bswap16(address->sll_protocol);
-	ret_packet->hardware_type = address->sll_hatype;
-	ret_packet->packet_type = address->sll_pkttype;
-}
-
-static inline void fill_vlan(const struct tpacket3_hdr *header, struct tpacket_packet *ret_packet)
-{
-	ret_packet->vlan_tci = 0;
-	ret_packet->vlan_tpid = 0;
-	if (unlikely(header->tp_status & TP_STATUS_VLAN_VALID)) {
-		ret_packet->vlan_tci = (uint16_t)header->hv1.tp_vlan_tci;
-		/* Kernels before 3.14 did not tell the tag's type; then they knew only this one. */
-		ret_packet->vlan_tpid =
-			header->tp_status & TP_STATUS_VLAN_TPID_VALID ? header->hv1.tp_vlan_tpid : 0x8100;
-	}
-}
-
-/* Cut by the ring, not by the filter: the bytes kept reach exactly to the end of what a frame may occupy. */
-static inline bool is_cut_by_ring(const struct tpacket *handle, uint32_t mac, uint32_t captured, uint32_t original)
-{
-	return captured < original && captured < handle->snap_length && mac + captured >= handle->frame_limit;
 }
 
 /*
  * Ask for memory that later calls will read. The CPU's own prefetcher stops at each page, and where the next header
  * lies is known only from this one; without this the walk waits for memory most of the time (DESIGN.md has the
- * figures). A prefetch beyond the block or the ring is harmless: it neither faults nor hands anything over.
+ * figures). Large frames mostly come in rows of the same length, so the header of a later one is where this step leads
+ * when it is repeated; small ones lie so close that everything ahead is needed. A prefetch beyond the block or the ring
+ * is harmless: it neither faults nor hands anything over. Always inline: gcc leaves out calls of a function that does
+ * nothing else.
  */
-static inline void prefetch_ahead(const uint8_t *frame)
+static inline __attribute__((always_inline)) void prefetch_ahead(const uint8_t *frame, uint32_t step)
 {
-	__builtin_prefetch(frame + PREFETCH_BYTES);
-	__builtin_prefetch(frame + PREFETCH_BYTES + CACHE_LINE_BYTES);
+	uint32_t row = step * PREFETCH_FRAMES;
+
+	frame += row > PREFETCH_BYTES ? row : PREFETCH_BYTES;
+	__builtin_prefetch(frame);
+	__builtin_prefetch(frame + CACHE_LINE_BYTES);
 }
 
 /*
  * lease->next always points at a whole frame header inside the block. Everything that leads on from there is checked
- * before it is used: a frame ends before the next one begins, the last one before the block ends, and each step forward
- * is at least a header, so that any number of packets claimed comes to an end.
+ * before it is used: a frame ends before the next one begins, the last one before the block ends. So each step forward
+ * is at least mac, and that a header, and any number of packets claimed comes to an end.
  */
 static bool v3_next(struct tpacket_lease *lease, struct tpacket_packet *ret_packet)
 {
@@ -171,36 +160,34 @@ static bool v3_next(struct tpacket_lease *lease, struct tpacket_packet *ret_pack
 	const struct tpacket3_hdr *header = (const struct tpacket3_hdr *)frame;
 	uint32_t room = handle->geometry.block_bytes - (uint32_t)(frame - lease->block);
 	uint32_t step = 0;
-	uint32_t mac = header->tp_mac;
-	uint32_t captured = header->tp_snaplen;
-	uint32_t original = header->tp_len;
+	uint32_t mac = tpk_fetch(header->tp_mac);
+	uint32_t captured = tpk_fetch(header->tp_snaplen);
+	uint32_t original = tpk_fetch(header->tp_len);
+	uint32_t status = tpk_fetch(header->tp_status);
 	uint32_t vnet_bytes = handle->vnet_header_bytes;
 
 	if (likely(lease->remaining_packets > 1)) {
-		step = header->tp_next_offset;
-		if (unlikely(step < FRAME_HEADER_BYTES || step % FRAME_ALIGNMENT || step > room - FRAME_HEADER_BYTES))
+		step = tpk_fetch(header->tp_next_offset);
+		if (unlikely(step % FRAME_ALIGNMENT || step > room - FRAME_HEADER_BYTES))
 			return skip_rest(lease);
 		room = step;
 	}
-	if (unlikely(mac < FRAME_HEADER_BYTES + vnet_bytes || mac > room || captured > room - mac ||
+	if (unlikely(mac < FRAME_HEADER_BYTES + tpk_frame_front_bytes(handle) || mac > room || captured > room - mac ||
 		     captured > original))
 		return skip_rest(lease);
 
-	prefetch_ahead(frame);
+	prefetch_ahead(frame, step);
 	ret_packet->time_ns = (uint64_t)header->tp_sec * NS_PER_S + header->tp_nsec;
 	ret_packet->data = frame + mac;
 	ret_packet->captured_length = captured;
 	ret_packet->original_length = original;
-	ret_packet->status = lease->status | packet_status(header->tp_status);
+	ret_packet->status = lease->status | tpk_frame_status(status);
 	ret_packet->rx_hash = header->hv1.tp_rxhash;
 	ret_packet->vnet_header_length = (uint8_t)vnet_bytes;
 	ret_packet->vnet_header = vnet_bytes ? frame + mac - vnet_bytes : NULL;
-	fill_vlan(header, ret_packet);
-	fill_address((const struct sockaddr_ll *)(frame + ADDRESS_OFFSET), ret_packet);
-	if (unlikely(is_cut_by_ring(handle, mac, captured, original))) {
-		ret_packet->status |= TPACKET_STATUS_TRUNCATED;
-		handle->counters.truncated++;
-	}
+	tpk_frame_fill_vlan(status, header->hv1.tp_vlan_tci, header->hv1.tp_vlan_tpid, ret_packet);
+	tpk_frame_fill_address((const struct sockaddr_ll *)(frame + ADDRESS_OFFSET), ret_packet);
+	tpk_frame_note_cut(handle, mac, ret_packet);
 	lease->next = frame + step;
 	lease->remaining_packets--;
 	return true;
@@ -211,9 +198,11 @@ const struct tpk_ring_ops tpk_ring_v3 = {
 	.kernel_version = TPACKET_V3,
 	/* The kernel wants the frame header and sockaddr_ll to fit (68 bytes), rounded up to TPACKET_ALIGNMENT. */
 	.min_frame_bytes = TPACKET_ALIGN(TPACKET3_HDRLEN),
+	.has_blocks = true,
 	.request = v3_request,
 	.frame_limit = v3_frame_limit,
 	.acquire = v3_acquire,
 	.next = v3_next,
 	.release = v3_release,
+	.ready = v3_ready,
 };

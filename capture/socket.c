@@ -1,60 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Open and close. The order of the steps is the kernel's: the version and what changes the frame layout before the
- * ring; the filter before the ring, so that nothing unwanted gets in; a protocol only with bind(2), so that packets of
- * other interfaces never arrive; fanout after bind(2), which is refused for a member.
+ * Setting up the socket, and taking it down. The order of the steps is the kernel's: the version and what changes the
+ * frame layout before the ring; the filter before the ring, so that nothing unwanted gets in; a protocol only with
+ * bind(2), so that packets of other interfaces never arrive; the fanout group, which the caller joins, after bind(2),
+ * which is refused for a member.
  */
 #include "internal.h"
+#include "barrier.h"
 
+#include <fcntl.h>
 #include <net/if_arp.h>
-#include <stdlib.h>
-#include <sys/eventfd.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int set_int(int fd, int option, int value)
+/* How often a sender that waits for room looks whether the handle is being closed. */
+#define SEND_STEP_MS 100
+
+int tpk_socket_int(int fd, int option, int value)
 {
 	return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-static int open_socket(struct tpacket *handle, const struct tpacket_options *options, struct tpacket_error *ret_error)
+int tpk_socket_type(const struct tpacket_options *options)
 {
-	int type = options->socket_type == TPACKET_SOCKET_DGRAM ? SOCK_DGRAM : SOCK_RAW;
-
-	/* Protocol 0: receives nothing until it is bound. */
-	handle->fd = socket(AF_PACKET, type | SOCK_CLOEXEC, 0);
-	if (handle->fd >= 0)
-		return 0;
-	int r = -errno;
-	return tpk_error(ret_error, r, r == -EPERM ? "packet socket: needs CAP_NET_RAW" : "packet socket");
+	return options->socket_type == TPACKET_SOCKET_DGRAM ? SOCK_DGRAM : SOCK_RAW;
 }
 
-static int open_wake(struct tpacket *handle, struct tpacket_error *ret_error)
+static int set_version(struct tpacket *handle, struct tpacket_error *ret_error)
 {
-	handle->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return handle->wake_fd < 0 ? tpk_error(ret_error, -errno, "eventfd") : 0;
+	int r = tpk_socket_int(handle->fd, PACKET_VERSION, handle->ops->kernel_version);
+
+	return r == 0 ? 0
+	              : tpk_error(ret_error, r == -EINVAL ? -EPROTONOSUPPORT : r,
+				"version: TPACKET_V%d: the kernel does not know it", (int)handle->ops->version);
+}
+
+/*
+ * Room in front of the frame for the tag, whatever the ring version and the vnet header. Without it the kernel's
+ * rounding leaves 14 bytes in front of an Ethernet header, but only 2 with three more tags in the frame.
+ */
+static int set_vlan(struct tpacket *handle, const struct tpacket_options *options, struct tpacket_error *ret_error)
+{
+	if (options->vlan != TPACKET_VLAN_INSERT)
+		return 0;
+	int r = tpk_socket_int(handle->fd, PACKET_RESERVE, TPK_VLAN_BYTES);
+	return r < 0 ? tpk_error(ret_error, r, "vlan: insert: PACKET_RESERVE of %u bytes", TPK_VLAN_BYTES) : 0;
+}
+
+static int set_vnet_header(
+	struct tpacket *handle, const struct tpacket_options *options, struct tpacket_error *ret_error)
+{
+	if (!options->vnet_header)
+		return 0;
+	bool is_default = options->vnet_header_bytes == VNET_HEADER_BYTES;
+	int r = is_default ? tpk_socket_int(handle->fd, PACKET_VNET_HDR, 1)
+	                   : tpk_socket_int(handle->fd, PACKET_VNET_HDR_SZ, options->vnet_header_bytes);
+	if (r < 0)
+		return tpk_error(ret_error, r, "vnet_header: %u bytes: %s", options->vnet_header_bytes,
+			is_default ? "PACKET_VNET_HDR" : "PACKET_VNET_HDR_SZ (Linux 6.5)");
+	/* Also of 12 bytes tpacket_rcv() writes the first 10, right in front of the frame: num_buffers is left out. */
+	handle->vnet_header_bytes = VNET_HEADER_BYTES;
+	return 0;
 }
 
 /* What has to be said before the ring exists. */
 static int set_layout(struct tpacket *handle, const struct tpacket_options *options, struct tpacket_error *ret_error)
 {
-	int r = set_int(handle->fd, PACKET_VERSION, handle->ops->kernel_version);
+	int r = set_version(handle, ret_error);
+	if (r == 0)
+		r = set_vlan(handle, options, ret_error);
+	if (r == 0)
+		r = set_vnet_header(handle, options, ret_error);
 	if (r < 0)
-		return tpk_error(ret_error, r == -EINVAL ? -EPROTONOSUPPORT : r,
-			"version: TPACKET_V%d: the kernel does not know it", (int)handle->ops->version);
-	if (options->vnet_header) {
-		r = set_int(handle->fd, PACKET_VNET_HDR, 1);
-		if (r < 0)
-			return tpk_error(ret_error, r, "vnet_header: true: PACKET_VNET_HDR");
-		handle->vnet_header_bytes = VNET_HEADER_BYTES;
-	}
+		return r;
 	if (options->timestamp == TPACKET_TIMESTAMP_HARDWARE) {
-		r = set_int(handle->fd, PACKET_TIMESTAMP, SOF_TIMESTAMPING_RAW_HARDWARE);
+		r = tpk_socket_int(handle->fd, PACKET_TIMESTAMP, SOF_TIMESTAMPING_RAW_HARDWARE);
 		if (r < 0)
 			return tpk_error(ret_error, r, "timestamp: hardware: PACKET_TIMESTAMP");
 	}
 	if (options->ignore_outgoing) {
-		r = set_int(handle->fd, PACKET_IGNORE_OUTGOING, 1);
+		r = tpk_socket_int(handle->fd, PACKET_IGNORE_OUTGOING, 1);
 		if (r < 0)
 			return tpk_error(ret_error, r, "ignore_outgoing: true: PACKET_IGNORE_OUTGOING");
 	}
@@ -63,13 +89,14 @@ static int set_layout(struct tpacket *handle, const struct tpacket_options *opti
 
 static int set_filters(struct tpacket *handle, const struct tpacket_options *options, struct tpacket_error *ret_error)
 {
-	int r = tpk_filter_check(handle->fd, options->filter, options->filter_length);
-	if (r < 0)
+	bool has_program = options->filter || options->filter_fd >= 0;
+	/* Without one there is nothing to judge; a socket of the reserve may be bound, and must let nothing pass. */
+	int r = has_program ? tpk_filter_check(handle->fd, options) : 0;
+	if (r < 0 && options->filter)
 		return tpk_error(ret_error, r, "filter: the kernel refuses this program of %u instructions",
 			options->filter_length);
-	r = tpk_filter_keep(handle, options->filter, options->filter_length);
 	if (r < 0)
-		return tpk_error(ret_error, r, "filter: copy of %u instructions", options->filter_length);
+		return tpk_error(ret_error, r, "filter_fd: the kernel refuses this program");
 	r = tpk_filter_reject_all(handle->fd);
 	return r < 0 ? tpk_error(ret_error, r, "filter: SO_ATTACH_FILTER") : 0;
 }
@@ -80,55 +107,46 @@ static int attach_link(struct tpacket *handle, const struct tpacket_options *opt
 	int r = tpk_link_bind(handle, options);
 	if (r < 0)
 		return tpk_error(ret_error, r, "interface: '%s': bind", name);
+	if (options->vlan == TPACKET_VLAN_INSERT && handle->link.index && handle->link.hardware_type != ARPHRD_ETHER)
+		return tpk_refuse(ret_error,
+			"vlan: insert: interface '%s' is of hardware type %u, but tags are put into Ethernet (%d) only",
+			name, handle->link.hardware_type, ARPHRD_ETHER);
+	/* On all interfaces each packet tells its own hardware type. */
+	handle->inserts_vlan = options->vlan == TPACKET_VLAN_INSERT;
 	r = tpk_link_memberships(handle, options);
 	return r < 0 ? tpk_error(ret_error, r, "promiscuous or all_multicast: '%s'", name) : 0;
 }
 
-static uint32_t fanout_argument(const struct tpacket_options *options)
+/* The number stays the same for the handle's whole life. */
+static int take_over(struct tpacket *handle, int fd, struct tpacket_error *ret_error)
 {
-	uint32_t type = (uint32_t)options->fanout;
-
-	if (options->fanout_flags & TPACKET_FANOUT_DEFRAG)
-		type |= PACKET_FANOUT_FLAG_DEFRAG;
-	if (options->fanout_flags & TPACKET_FANOUT_ROLL)
-		type |= PACKET_FANOUT_FLAG_ROLLOVER;
-	if (options->fanout_flags & TPACKET_FANOUT_IGNORE_OUTGOING)
-		type |= PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
-	if (options->fanout_flags & TPACKET_FANOUT_UNIQUE_ID)
-		type |= PACKET_FANOUT_FLAG_UNIQUEID;
-	return options->fanout_id | type << 16;
-}
-
-static int join_fanout(struct tpacket *handle, const struct tpacket_options *options, struct tpacket_error *ret_error)
-{
-	if (options->fanout == TPACKET_FANOUT_NONE)
+	if (handle->fd < 0) {
+		handle->fd = fd;
+		handle->is_open = true;
 		return 0;
-
-	/* Exactly 4 bytes: kernels before 5.10 do not take struct fanout_args. */
-	uint32_t argument = fanout_argument(options);
-	if (setsockopt(handle->fd, SOL_PACKET, PACKET_FANOUT, &argument, sizeof(argument)) < 0)
-		return tpk_error(ret_error, -errno, "fanout: type %d, flags 0x%x, id %u: %s", (int)options->fanout,
-			options->fanout_flags, options->fanout_id,
-			handle->link.is_down ? "this kernel cannot join while the interface is down"
-					     : "all members need the same type, flags and protocol");
-	socklen_t length = sizeof(argument);
-	if (getsockopt(handle->fd, SOL_PACKET, PACKET_FANOUT, &argument, &length) < 0)
-		return tpk_error(ret_error, -errno, "fanout: reading the id back");
-	handle->fanout_id = (int)(argument & 0xffff);
+	}
+	int r = dup3(fd, handle->fd, O_CLOEXEC) < 0 ? -errno : 0;
+	if (!handle->is_from_reserve)
+		close(fd);
+	else if (r < 0)
+		tpk_reserve_put_back(handle);
+	if (r < 0)
+		return tpk_error(ret_error, r, "packet socket: dup3");
+	handle->is_open = true;
 	return 0;
 }
 
-static int set_up(struct tpacket *handle, const struct tpacket_options *options, struct tpacket_error *ret_error)
+int tpk_socket_set_up(struct tpacket *handle, int fd, struct tpacket_error *ret_error)
 {
-	int r = open_socket(handle, options, ret_error);
+	const struct tpacket_options *options = &handle->options;
+	unsigned int index;
+	int r = take_over(handle, fd, ret_error);
 	if (r < 0)
 		return r;
-	r = open_wake(handle, ret_error);
-	if (r < 0)
-		return r;
-	r = tpk_link_find(handle->fd, options->interface, &handle->link.index);
+	r = tpk_link_find(handle->fd, options->interface, &index);
 	if (r < 0)
 		return tpk_error(ret_error, r, "interface: '%s'", options->interface);
+	tpk_link_begin(handle, index);
 	r = set_layout(handle, options, ret_error);
 	if (r < 0)
 		return r;
@@ -138,83 +156,60 @@ static int set_up(struct tpacket *handle, const struct tpacket_options *options,
 	r = tpk_ring_map(handle, options, ret_error);
 	if (r < 0)
 		return r;
-	r = attach_link(handle, options, ret_error);
-	if (r < 0)
-		return r;
-	return join_fanout(handle, options, ret_error);
+	return attach_link(handle, options, ret_error);
 }
 
-int tpacket_open(const struct tpacket_options *options, struct tpacket **ret_handle, struct tpacket_error *ret_error)
+void tpk_socket_tear_down(struct tpacket *handle)
 {
-	const struct tpk_ring_ops *ops = tpk_ring_ops_find(options->version);
-	if (!ops)
-		return tpk_error(ret_error, -EPROTONOSUPPORT,
-			"version: %d: only %d (TPACKET_V3) or %d (automatic) for now", (int)options->version,
-			TPACKET_VERSION_3, TPACKET_VERSION_AUTO);
-	int r = tpk_options_check(options, ops, ret_error);
-	if (r < 0)
-		return r;
-
-	struct tpacket *handle = calloc(1, sizeof(*handle));
-	if (!handle)
-		return tpk_error(ret_error, -ENOMEM, "handle");
-	handle->ops = ops;
-	handle->fd = -1;
-	handle->wake_fd = -1;
-	handle->fanout_id = -ENOENT;
-	handle->retire_ms = options->retire_ms;
-	handle->snap_length = options->snap_length;
-	handle->link.hardware_type = ARPHRD_VOID;
-
-	r = set_up(handle, options, ret_error);
-	if (r < 0) {
-		tpacket_close(handle); /* takes a handle that is set up half */
-		return r;
-	}
-	*ret_handle = handle;
-	return 0;
-}
-
-void tpacket_close(struct tpacket *handle)
-{
-	if (!handle)
+	if (!handle->is_open)
 		return;
 	/* The mapping first: the socket stays attached to the interface as long as the ring is mapped. */
 	tpk_ring_unmap(handle);
-	if (handle->wake_fd >= 0)
-		close(handle->wake_fd);
-	if (handle->fd >= 0)
-		close(handle->fd);
-	free(handle->filter);
-	free(handle);
+	handle->link.name[0] = '\0';
+	handle->head = 0;
+	handle->settle.left = 0;
+	handle->settle.has_markers = false;
+	handle->has_old_packets = false;
+	tpk_reserve_give_back(handle);
+	handle->is_open = false;
+	handle->is_joined = false;
+	handle->lacks_program = false;
+	dup3(tpk_group_placeholder(handle), handle->fd, O_CLOEXEC);
 }
 
-enum tpacket_version tpacket_version_in_use(const struct tpacket *handle)
+/* Not waiting while the lock is held. */
+static int try_to_send(struct tpacket *handle, const void *frame, size_t bytes)
 {
-	return handle->ops->version;
+	int r = -ENODEV;
+
+	pthread_mutex_lock(&handle->lock);
+	if (tpk_is_closing(handle)) {
+		r = -ESHUTDOWN;
+	} else if (handle->is_open) {
+		ssize_t sent = send(handle->fd, frame, bytes, MSG_DONTWAIT);
+		r = sent < 0 ? -errno : 0;
+		if (r == -ENETDOWN) {
+			tpk_flag_raise(&handle->link.sender_saw_down);
+			tpk_wake_nudge(handle);
+		}
+	}
+	pthread_mutex_unlock(&handle->lock);
+	/* The socket has lost its interface. */
+	return r == -ENXIO ? -ENODEV : r;
 }
 
-void tpacket_geometry(const struct tpacket *handle, struct tpacket_geometry *ret_geometry)
+int tpacket_send(struct tpacket *handle, const void *frame, size_t bytes)
 {
-	*ret_geometry = handle->geometry;
-}
-
-int tpacket_fd(const struct tpacket *handle)
-{
-	return handle->fd;
-}
-
-unsigned int tpacket_interface_index(const struct tpacket *handle)
-{
-	return handle->link.index;
-}
-
-uint16_t tpacket_hardware_type(const struct tpacket *handle)
-{
-	return handle->link.hardware_type;
-}
-
-int tpacket_fanout_id(const struct tpacket *handle)
-{
-	return handle->fanout_id;
+	if (handle->options.socket_type != TPACKET_SOCKET_RAW)
+		return -EOPNOTSUPP;
+	if (!handle->options.interface[0])
+		return -ENXIO;
+	for (;;) {
+		int r = try_to_send(handle, frame, bytes);
+		if (r != -EAGAIN && r != -EINTR)
+			return r;
+		struct pollfd fd = {.fd = handle->fd, .events = POLLOUT};
+		if (poll(&fd, 1, SEND_STEP_MS) < 0 && errno != EINTR)
+			return -errno;
+	}
 }

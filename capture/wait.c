@@ -31,15 +31,21 @@ void tpk_wake_drain(struct tpacket *handle)
 		;
 }
 
-void tpacket_wake(struct tpacket *handle)
+void tpk_wake_nudge(struct tpacket *handle)
 {
 	const uint64_t one = 1;
+
+	while (write(handle->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void tpacket_wake(struct tpacket *handle)
+{
 	int saved = errno;
 
 	/* The flag is what counts; the eventfd only ends a poll that is going on. */
 	tpk_flag_raise(&handle->woken);
-	while (write(handle->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
+	tpk_wake_nudge(handle);
 	errno = saved;
 }
 
@@ -57,8 +63,7 @@ static int64_t step_ns(const struct tpacket *handle, int64_t now_ns, int64_t dea
 	return step > 0 ? step : 0;
 }
 
-/* Poll once. Returns the socket's events, or a negative errno. is_quiet: only the eventfd. */
-static int poll_once(struct tpacket *handle, int64_t step, bool is_quiet)
+int tpk_wait_poll(struct tpacket *handle, int64_t step, bool is_quiet)
 {
 	struct pollfd fds[] = {
 		{.fd = handle->wake_fd, .events = POLLIN},
@@ -66,7 +71,7 @@ static int poll_once(struct tpacket *handle, int64_t step, bool is_quiet)
 	};
 	struct timespec timeout = {.tv_sec = step / NS_PER_S, .tv_nsec = step % NS_PER_S};
 
-	handle->counters.polls++;
+	tpk_count(&handle->counters.polls, 1);
 	if (ppoll(fds, 2, &timeout, NULL) < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (fds[0].revents & POLLIN)
@@ -74,26 +79,45 @@ static int poll_once(struct tpacket *handle, int64_t step, bool is_quiet)
 	return fds[1].revents & POLLNVAL ? -EBADF : fds[1].revents;
 }
 
+/* The interface is gone. A block that was handed over at the last moment is read before the ring goes, too. */
+static int leave_link(struct tpacket *handle, struct tpacket_lease *ret_lease)
+{
+	if (tpk_ring_acquire(handle, ret_lease))
+		return 1;
+	if (handle->group)
+		tpk_reopen_park(handle);
+	return -ENODEV;
+}
+
 int tpk_wait_for_block(struct tpacket *handle, int timeout_ms, struct tpacket_lease *ret_lease)
 {
+	if (unlikely(tpk_reopen_is_due(handle)))
+		return tpk_reopen_wait(handle, timeout_ms);
+
 	int64_t now_ns = tpk_now_ns();
 	int64_t deadline_ns = timeout_ms < 0 ? INT64_MAX : now_ns + timeout_ms * NS_PER_MS;
 	bool is_quiet = false;
 
+	/* Also a reader that always finds something in the end is to know its interface. */
+	tpk_link_look(handle, now_ns);
 	for (;;) {
-		int events = poll_once(handle, step_ns(handle, now_ns, deadline_ns, is_quiet), is_quiet);
+		int events = tpk_wait_poll(handle, step_ns(handle, now_ns, deadline_ns, is_quiet), is_quiet);
 		if (events < 0)
 			return events;
 		/* Every poll that drains the eventfd comes by here, so no wake-up is lost. */
+		if (tpk_is_closing(handle))
+			return -ESHUTDOWN;
 		if (tpk_flag_take(&handle->woken)) {
 			tpk_wake_drain(handle);
 			return 0;
 		}
-		if (handle->ops->acquire(handle, ret_lease))
+		if (tpk_ring_acquire(handle, ret_lease))
 			return 1;
 		now_ns = tpk_now_ns();
 		bool is_sticky;
 		int r = tpk_link_check(handle, events & POLLERR, now_ns, &is_sticky);
+		if (r == -ENODEV)
+			return leave_link(handle, ret_lease);
 		if (r < 0)
 			return r;
 		if (now_ns >= deadline_ns)

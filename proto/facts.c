@@ -84,6 +84,8 @@ static void fill_counters(Wirebus__V1__Counters *message, const struct wbproto_c
 	message->dropped_bus_full = counters->dropped_bus_full;
 	message->dropped_shutdown = counters->dropped_shutdown;
 	message->dropped_spool_full = counters->dropped_spool_full;
+	message->interface_gaps = counters->interface_gaps;
+	message->interface_gap_nano = counters->interface_gap_ns;
 }
 
 /* Bytes of a part of the head; written to out unless that is NULL. */

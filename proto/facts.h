@@ -10,7 +10,7 @@
  * Most bytes that the facts at sealing can take: three fixed64 with two bytes of tag, the flags, and the counters, of
  * which 15 have one byte of tag and 7 have two. A unit test compares it with protobuf-c's figure.
  */
-#define WBP_COUNTERS_MAX_BYTES (15 * (1 + WBP_VARINT64_MAX_BYTES) + 7 * (2 + WBP_VARINT64_MAX_BYTES))
+#define WBP_COUNTERS_MAX_BYTES (15 * (1 + WBP_VARINT64_MAX_BYTES) + 9 * (2 + WBP_VARINT64_MAX_BYTES))
 #define WBP_TAIL_MAX_BYTES (3 * (2 + 8) + (2 + WBP_VARINT32_MAX_BYTES) + (2 + 2 + WBP_COUNTERS_MAX_BYTES))
 
 /* 0, or -EINVAL when a string of the batch is not UTF-8. */

@@ -62,9 +62,9 @@ enum wbp_interface_tag {
 };
 #define WBP_INTERFACE_KNOWN 0x1feu
 
-/* Counters: all are varints with numbers 1 to 22, in the order of struct wbproto_counters. */
-#define WBP_COUNTERS_FIELDS 22
-#define WBP_COUNTERS_KNOWN 0x7ffffeu
+/* Counters: all are varints with numbers 1 to 24, in the order of struct wbproto_counters. */
+#define WBP_COUNTERS_FIELDS 24
+#define WBP_COUNTERS_KNOWN 0x1fffffeu
 
 enum wbp_record_tag {
 	WBP_RECORD_SESSION_ID = WBP_TAG(1, WBP_BYTES),

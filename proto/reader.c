@@ -71,6 +71,14 @@ static bool read_interface(const uint8_t *p, const uint8_t *end, struct wbproto_
 	return p != NULL;
 }
 
+/* The packet is earlier than one before it. */
+static void note_disorder(struct wbproto_reader *reader, uint64_t time_unix_ns)
+{
+	reader->in_time_order = false;
+	if (time_unix_ns < reader->least_time_unix_ns)
+		reader->least_time_unix_ns = time_unix_ns;
+}
+
 /* A packet, the only field that occurs often. tag_at: where the field begins. */
 static const uint8_t *batch_packet(struct wbproto_reader *reader, const uint8_t *tag_at, const uint8_t *p)
 {
@@ -81,8 +89,14 @@ static const uint8_t *batch_packet(struct wbproto_reader *reader, const uint8_t 
 	p = wbp_get_bytes(p, reader->end, &data, &length);
 	if (!p || !wbp_read_packet(data, p, &packet))
 		return NULL;
-	if (reader->packet_count++ == 0)
+	if (reader->packet_count++ == 0) {
 		reader->next = tag_at;
+		reader->least_time_unix_ns = packet.time_unix_ns;
+	}
+	if (packet.time_unix_ns >= reader->greatest_time_unix_ns)
+		reader->greatest_time_unix_ns = packet.time_unix_ns;
+	else
+		note_disorder(reader, packet.time_unix_ns);
 	return p;
 }
 
@@ -100,6 +114,9 @@ static const uint8_t *batch_message(
 	if (tag == WBP_BATCH_INTERFACES) {
 		if (reader->batch.interface_count++ == 0)
 			reader->first_interface = tag_at;
+		else if (tag_at != reader->interfaces_end)
+			reader->scattered = true;
+		reader->interfaces_end = p;
 		return read_interface(data, p, &interface) ? p : NULL;
 	}
 	reader->batch.has_counters = true;
@@ -154,7 +171,7 @@ int wbproto_reader_init(struct wbproto_reader *reader, const void *message, size
 	static const uint8_t nothing[1];
 	const uint8_t *p = length > 0 ? message : nothing;
 
-	*reader = (struct wbproto_reader){.message = p, .end = p + length};
+	*reader = (struct wbproto_reader){.message = p, .end = p + length, .in_time_order = true};
 	reader->next = reader->end;
 	reader->first_interface = reader->end;
 	if (length > INT32_MAX)
@@ -181,6 +198,19 @@ static inline const uint8_t *find(const uint8_t *p, const uint8_t *end, uint32_t
 			p = wbp_skip(p, end, tag, 0);
 	}
 	return NULL;
+}
+
+void wbproto_reader_move(struct wbproto_reader *reader, const void *copy)
+{
+	const uint8_t *from = reader->message, *to = copy;
+
+	if (reader->batch.node.length)
+		reader->batch.node.data = to + ((const uint8_t *)reader->batch.node.data - from);
+	reader->end = to + (reader->end - from);
+	reader->next = to + (reader->next - from);
+	reader->first_interface = to + (reader->first_interface - from);
+	reader->interfaces_end = NULL; /* of no use after init */
+	reader->message = to;
 }
 
 int wbproto_reader_next(struct wbproto_reader *reader, struct wbproto_packet *ret_packet)

@@ -106,6 +106,16 @@ static uint64_t record_bytes(const struct wbproto_record *record)
 	return count.bytes;
 }
 
+/* Tags, numbers and lengths of all fields: 24 tags of up to 2 bytes, and varints of up to 10. */
+#define NUMBERS_MAX_BYTES 288
+
+/* Upper bound that needs no look at the numbers. */
+static uint64_t most_bytes(const struct wbproto_record *record)
+{
+	return (uint64_t)NUMBERS_MAX_BYTES + WBPROTO_VNET_HEADER_BYTES + record->packet.captured_length +
+	       record->node.length + record->interface.name.length + record->interface.filter.length;
+}
+
 size_t wbproto_record_encoded_bytes(const struct wbproto_record *record)
 {
 	return (size_t)record_bytes(record);
@@ -119,9 +129,12 @@ int wbproto_record_write(const struct wbproto_record *record, void *buffer, size
 	if (record->packet.vnet_header_length > WBPROTO_VNET_HEADER_BYTES || !wbp_utf8_valid(record->node) ||
 		!wbp_utf8_valid(record->interface.name) || !wbp_utf8_valid(record->interface.filter))
 		return -EINVAL;
-	bytes = record_bytes(record);
-	if (bytes > capacity || bytes > INT32_MAX) /* protobuf has no larger messages */
-		return -ENOSPC;
+	/* Usually there is room for whatever the numbers are: counting first would take as long as writing. */
+	if (capacity < most_bytes(record) || most_bytes(record) > INT32_MAX) {
+		bytes = record_bytes(record);
+		if (bytes > capacity || bytes > INT32_MAX) /* protobuf has no larger messages */
+			return -ENOSPC;
+	}
 	put_record(&writer, record);
 	*ret_size = (size_t)writer.bytes;
 	return 0;

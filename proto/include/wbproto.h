@@ -34,6 +34,7 @@ extern "C" {
 #define WBPROTO_BATCH_HEARTBEAT 1u
 #define WBPROTO_BATCH_END_OF_STREAM 2u
 #define WBPROTO_BATCH_PREVIOUS_SESSION 4u
+#define WBPROTO_BATCH_RECORD_MODE 8u
 
 /* Packet.flags: the flags word of pcapng's Enhanced Packet Block. */
 #define WBPROTO_PACKET_INBOUND 1u
@@ -94,7 +95,7 @@ struct wbproto_interface {
 	bool defragmented;
 };
 
-/* Fields as in packet_batch.proto, message Counters: packets, cumulative. */
+/* Fields as in packet_batch.proto, message Counters: packets, but for the last two; cumulative. */
 struct wbproto_counters {
 	uint64_t kernel_seen;
 	uint64_t kernel_dropped;
@@ -118,6 +119,8 @@ struct wbproto_counters {
 	uint64_t dropped_bus_full;
 	uint64_t dropped_shutdown;
 	uint64_t dropped_spool_full;
+	uint64_t interface_gaps;
+	uint64_t interface_gap_ns;
 };
 
 /* Everything of a PacketBatch but its packets. */
@@ -206,15 +209,22 @@ uint64_t wbproto_encoder_max_time_ns(const struct wbproto_encoder *encoder);
 /* ---- reading ---- */
 
 /*
- * Reads one PacketBatch. Public so that it can live on the stack; the fields below `batch` are the reader's own.
+ * Reads one PacketBatch. Public so that it can live on the stack; the fields from `message` on are the reader's own.
  */
 struct wbproto_reader {
 	struct wbproto_batch batch; /* valid after wbproto_reader_init(); its views point into the message */
 	uint64_t packet_count;      /* packets in the message */
+	/* Of the packets themselves, whatever the batch says: least and greatest time (0 without packets), and whether
+	 * none is earlier than the one before it. */
+	uint64_t least_time_unix_ns;
+	uint64_t greatest_time_unix_ns;
+	bool in_time_order;
 	const uint8_t *message;
 	const uint8_t *end;
 	const uint8_t *next;
 	const uint8_t *first_interface;
+	const uint8_t *interfaces_end; /* where the last one ends */
+	bool scattered; /* there are other fields between its interfaces, so that a lookup walks over them */
 };
 
 /*
@@ -233,6 +243,12 @@ struct wbproto_reader {
  * Threads: any; a reader belongs to one thread at a time. Blocks: never. Allocates nothing.
  */
 int wbproto_reader_init(struct wbproto_reader *reader, const void *message, size_t length);
+
+/*
+ * The message was copied to another place: go on there, where the reader is now. copy: as many bytes, the same ones.
+ * What was taken from the reader before still points into the old place.
+ */
+void wbproto_reader_move(struct wbproto_reader *reader, const void *copy);
 
 /* Take the next packet. 1: ret_packet is set, its data points into the message. 0: no more. */
 int wbproto_reader_next(struct wbproto_reader *reader, struct wbproto_packet *ret_packet);

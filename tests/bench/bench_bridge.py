@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""CPU nanoseconds per packet of the ring walk, of encoding, and of the whole bridge to null, ZeroMQ and Kafka.
+"""CPU nanoseconds per packet of the ring walk, of encoding, and of the whole bridge to null, ZeroMQ and Kafka; and of the
+kernel's part, without and with the filter that leaves own traffic out.
 
     sudo tests/bench/bench_bridge.py [--seconds 4] [--rounds 5] [--rate 0] [--sizes 64,256,1500] [--build build/release]
 
 A veth pair in a network namespace; source and consumer on CPU 1, what is measured on CPU 0. The variants run in turns,
 ROUNDS times; the table gives the medians. CPU is that of the measured process with all its threads, divided by the packets
-that it read. Lost: what the ring could not hold, in percent of what was sent.
+that it read. Lost: what the ring could not hold, in percent of what was sent. Of the variants `unfiltered` and `filtered` the
+source is measured, on whose CPU the kernel runs the filter: with a capture that takes its own traffic, and with one that leaves it out.
 """
 import argparse
 import json
@@ -68,18 +70,33 @@ class Bench:
             return run + ["null:", "--encoder", "protobuf-c"], None
         if variant == "zmq":
             return run + [zmq], [sys.executable, __file__, "--drain", zmq.replace("zmq+push", "tcp")]
+        if variant == "zmq-curve":
+            return run + [f"{zmq}?curve_key={self.key('bus')}.key&curve_allow={self.key('drain')}.pub"], [
+                sys.executable, __file__, "--drain", zmq.replace("zmq+push", "tcp"), "--curve", self.folder]
+        if variant in ("unfiltered", "filtered"):
+            return run + [zmq, "--on-full", "drop", "--own-traffic", "capture" if variant == "unfiltered" else "exclude"], None
         if variant == "kafka":
             return run + [f"kafka://127.0.0.1:{PORT}/bench-{size}-{turn}"], None
         raise SystemExit(f"no variant '{variant}'")
+
+    def key(self, name):
+        """A CURVE key pair, NAME.key and NAME.pub. Returns the path without its ending."""
+        path = os.path.join(self.folder, name)
+        if not os.path.exists(f"{path}.key"):
+            subprocess.run([self.wirebus, "keygen", "-o", path], check=True, stderr=subprocess.DEVNULL)
+        return path
 
     def measure(self, variant, size, turn):
         command, consumer = self.command(variant, size, turn)
         drain = subprocess.Popen(self.inside(*consumer, cpu=1)) if consumer else None
         measured = subprocess.Popen(self.inside(*command, cpu=0), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         time.sleep(0.7)
-        sent = int(subprocess.run(
+        source = subprocess.Popen(
             self.inside(self.build / "tests" / "bench" / "bench_send", "src", size, self.args.rate, self.args.seconds, cpu=1),
-            check=True, capture_output=True, text=True).stdout)
+            stdout=subprocess.PIPE, text=True)
+        sent = int(source.stdout.read())
+        _, status, of_source = os.wait4(source.pid, 0)
+        source.returncode = os.waitstatus_to_exitcode(status)
         time.sleep(0.2)
         os.kill(measured.pid, signal.SIGTERM)
         out = measured.stdout.read().decode()
@@ -94,14 +111,20 @@ class Bench:
             with open(os.path.join(self.folder, "ledger.json"), encoding="utf-8") as file:
                 total = json.load(file)["captures"][0]["total"]
             read, lost = total["read"], total["kernel_dropped"]
+        if variant in ("unfiltered", "filtered"):
+            usage, read = of_source, sent
         cpu_ns = (usage.ru_utime + usage.ru_stime) * 1e9 / max(read, 1)
         return cpu_ns, 100.0 * lost / max(sent, 1), sent / self.args.seconds / 1000
 
 
-def drain(endpoint):
-    """A consumer that throws away: the cheapest that a ZeroMQ peer can be."""
+def drain(endpoint, keys):
+    """A consumer that throws away: the cheapest that a ZeroMQ peer can be. keys: the folder with those for CURVE, or None."""
     import zmq
     socket = zmq.Context().socket(zmq.PULL)
+    if keys:
+        read = lambda name: [line for line in pathlib.Path(keys, name).read_text().splitlines() if line and line[0] != "#"][0].encode()
+        socket.curve_secretkey, socket.curve_publickey = read("drain.key"), read("drain.pub")
+        socket.curve_serverkey = read("bus.pub")
     socket.connect(endpoint)
     while True:
         socket.recv(copy=False)
@@ -113,12 +136,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", type=int, default=0, help="packets a second; 0: the source's maximum")
     parser.add_argument("--sizes", default="64,256,1500")
-    parser.add_argument("--variants", default="walk,encode,null,null-pbc,zmq,kafka")
+    parser.add_argument("--variants", default="walk,encode,null,null-pbc,zmq,kafka",
+                        help="also: zmq-curve, unfiltered, filtered")
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--drain", help=argparse.SUPPRESS)
+    parser.add_argument("--curve", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.drain:
-        drain(args.drain)
+        drain(args.drain, args.curve)
     args.variants = args.variants.split(",")
     sizes = [int(size) for size in args.sizes.split(",")]
     results = {}
@@ -132,7 +157,7 @@ def main():
         for size in sizes:
             runs = results[variant, size]
             cpu = [run[0] for run in runs]
-            print(f"{variant:9} {size:5}  {statistics.median(cpu):8.1f} ({min(cpu):.1f}-{max(cpu):.1f})"
+            print(f"{variant:10} {size:5}  {statistics.median(cpu):8.1f} ({min(cpu):.1f}-{max(cpu):.1f})"
                   f"  {statistics.median(run[1] for run in runs):6.2f} %  {statistics.median(run[2] for run in runs):7.0f}")
 
 

@@ -8,8 +8,8 @@
  *   reader   the reader: check of the whole message, then each packet
  *   unpack   protobuf-c's generated code unpacking the message, and freeing it
  * Frames come from a source of 64 MiB, laid out as a ring of version 3 has them, and then from one that the
- *second-level cache holds, which leaves the memory out of the comparison. The ways run in turns, many times, and the
- *medians of the rounds are compared, so that what else happens on the machine hits all alike.
+ * second-level cache holds, which leaves the memory out of the comparison. The ways run in turns, many times, and the
+ * medians of the rounds are compared, so that what else happens on the machine hits all alike.
  *
  *	bench_proto [ROUNDS]
  */

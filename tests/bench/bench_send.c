@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Source of traffic for the measurements: the same 256 UDP frames (one a flow) over and over, sendmmsg(2) with 64 a
- *call and PACKET_QDISC_BYPASS, which the kernel delivers to the other end of a veth pair in this process's context.
+ * call and PACKET_QDISC_BYPASS, which the kernel delivers to the other end of a veth pair in this process's context.
  *
  *	bench_send IFACE BYTES PPS SECONDS      PPS 0: as fast as it goes; prints the frames that were sent
  */

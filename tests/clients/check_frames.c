@@ -3,10 +3,11 @@
  * Compares a capture file with the frames of a plan (see frames.h):
  *
  *	check_frames FILE|- [plan options as for sender] [--interface NAME] [--direction in|out] [--snap BYTES]
- *	             [--after NS] [--before NS] [--allow-missing 1]
+ *	             [--after NS] [--before NS] [--allow-missing 1] [--microseconds 1]
  *
  * Each frame must be there once, bit by bit, in order within its flow, with both lengths, a time of nanosecond
- * resolution between --after and --before that never falls within a flow, the interface's name and the direction.
+ * resolution (or of whole microseconds) between --after and --before that never falls within a flow, the interface's
+ * name and the direction.
  * Prints one line of JSON with the count of each kind of deviation. Exit 0: none; 1: some; 2: wrong usage.
  */
 #include <errno.h>
@@ -24,6 +25,7 @@ struct expectation {
 	uint64_t after_ns;
 	uint64_t before_ns;
 	uint64_t allow_missing;
+	uint64_t microseconds; /* the resolution of the times */
 };
 
 struct flow {
@@ -102,7 +104,9 @@ static bool finish(struct check *check)
 	for (seq = 0; seq < check->plan.count; seq++)
 		result->missing += !check->seen[seq];
 	/* A clock of whole microseconds shows as (nearly) no time with nanoseconds; chance alone gives 1 in 1000. */
-	if (result->packets >= 10 && result->fine_times < result->packets / 2)
+	if (check->expected.microseconds)
+		result->bad_time += result->fine_times;
+	else if (result->packets >= 10 && result->fine_times < result->packets / 2)
 		result->bad_time += result->packets - result->fine_times;
 	return !((check->expected.allow_missing ? 0 : result->missing) || result->duplicates || result->reordered ||
 		 result->corrupt || result->foreign || result->bad_length || result->bad_time ||
@@ -165,6 +169,8 @@ static int set_option(struct check *check, const char *name, const char *value)
 		return set_number(value, &expected->before_ns);
 	if (strcmp(name, "allow-missing") == 0)
 		return set_number(value, &expected->allow_missing);
+	if (strcmp(name, "microseconds") == 0)
+		return set_number(value, &expected->microseconds);
 	return frame_plan_set(&check->plan, name, value);
 }
 

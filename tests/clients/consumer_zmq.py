@@ -7,6 +7,8 @@
     python3 consumer_zmq.py tcp://127.0.0.1:5555          (wirebus run --to zmq+pub://127.0.0.1:5555)
     python3 consumer_zmq.py --pull tcp://127.0.0.1:5555   (wirebus run --to zmq+push://127.0.0.1:5555)
 
+With CURVE (keys made by `wirebus keygen`): --curve-key viewer.key --curve-server-key sensor.pub
+
 Ends when every stream has ended, or after --idle seconds without a message.
 """
 import argparse
@@ -19,9 +21,23 @@ import packet_batch_pb2
 END_OF_STREAM = 2  # PacketBatch.flags
 
 
-def messages(endpoint, pull, idle):
+def read_key(path):
+    """The key in a file: behind the comments."""
+    with open(path, "rb") as file:
+        return file.read().split()[-1]
+
+
+def use_curve(socket, key_path, server_key_path):
+    secret = read_key(key_path)
+    socket.curve_secretkey, socket.curve_publickey = secret, zmq.curve_public(secret)
+    socket.curve_serverkey = read_key(server_key_path)
+
+
+def messages(endpoint, pull, idle, curve=None):
     """Every batch that arrives. A message has two frames: a topic to subscribe to, and the batch."""
     socket = zmq.Context.instance().socket(zmq.PULL if pull else zmq.SUB)
+    if curve:
+        use_curve(socket, *curve)
     if not pull:
         socket.setsockopt(zmq.SUBSCRIBE, b"wb1/")  # "wb1/<node>/<stream>/": everything
     socket.connect(endpoint)
@@ -55,14 +71,17 @@ def main():
     parser.add_argument("endpoint")
     parser.add_argument("--pull", action="store_true", help="the publisher pushes")
     parser.add_argument("--idle", type=float, default=30, help="give up after so many seconds without a message")
+    parser.add_argument("--curve-key", metavar="FILE", help="secret key of this program")
+    parser.add_argument("--curve-server-key", metavar="FILE", help="public key of the publisher")
     parser.add_argument("-w", metavar="FILE", help="write the packets as pcap with nanoseconds")
     args = parser.parse_args()
 
+    curve = (args.curve_key, args.curve_server_key) if args.curve_key else None
     pcap = open(args.w, "wb") if args.w else None
     if pcap:
         pcap.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, 1))
     streams, packets = Streams(), 0
-    for batch in messages(args.endpoint, args.pull, args.idle):
+    for batch in messages(args.endpoint, args.pull, args.idle, curve):
         streams.take(batch)
         packets += len(batch.packets)
         for packet in batch.packets if pcap else ():

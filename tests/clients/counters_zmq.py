@@ -1,26 +1,39 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Subscribe, and print one JSON line a message: when it came, whose it is, and the counters that it carries."""
+"""Read messages, and print one JSON line for each: when it came, whose it is, and the counters that it carries."""
+import argparse
 import json
-import sys
 import time
 
 import zmq
 
 import packet_batch_pb2
+from consumer_zmq import use_curve
 
 
 def main():
-    socket = zmq.Context.instance().socket(zmq.SUB)
-    socket.setsockopt(zmq.RCVHWM, 10000)
-    socket.setsockopt(zmq.SUBSCRIBE, b"")
-    socket.connect(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("endpoint")
+    parser.add_argument("--pull", action="store_true", help="the publisher pushes")
+    parser.add_argument("--pause", type=float, default=0, help="seconds that each message takes")
+    parser.add_argument("--wait", type=int, default=10000, help="messages that may wait here (RCVHWM)")
+    parser.add_argument("--curve", nargs=2, metavar="FILE", help="secret key, and the publisher's public key")
+    args = parser.parse_args()
+
+    socket = zmq.Context.instance().socket(zmq.PULL if args.pull else zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, args.wait)
+    if not args.pull:
+        socket.setsockopt(zmq.SUBSCRIBE, b"")
+    if args.curve:
+        use_curve(socket, *args.curve)
+    socket.connect(args.endpoint)
     while True:
         batch = packet_batch_pb2.PacketBatch.FromString(socket.recv_multipart()[-1])
         counters = {field.name: getattr(batch.counters, field.name) for field in batch.counters.DESCRIPTOR.fields}
         print(json.dumps({"at": time.time(), "stream": batch.stream_id, "batch_seq": batch.batch_seq,
                           "first_packet_seq": batch.first_packet_seq, "packets": len(batch.packets),
                           "flags": batch.flags, "counters": counters}), flush=True)
+        time.sleep(args.pause)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,9 @@ int frame_plan_set(struct frame_plan *plan, const char *name, const char *value)
 		rc = parse_number(value, 65536, &number);
 		plan->flows = (uint32_t)number;
 		rc = number ? rc : -EINVAL;
+	} else if (strcmp(name, "reverse") == 0) {
+		rc = parse_number(value, 1, &number);
+		plan->reverse = number;
 	} else {
 		rc = -EINVAL;
 	}
@@ -119,6 +122,8 @@ static uint8_t *make_ethernet(const struct frame_plan *plan, uint8_t *out)
 {
 	/* Locally administered addresses; nobody has the destination, so no host answers. */
 	memcpy(out, "\x02\x77\x62\x00\x00\x02\x02\x77\x62\x00\x00\x01", 12);
+	if (plan->reverse)
+		memcpy(out, "\x02\x77\x62\x00\x00\x01\x02\x77\x62\x00\x00\x02", 12);
 	out += 12;
 	if (plan->vlan_tpid) {
 		put16(out, plan->vlan_tpid);
@@ -140,8 +145,8 @@ static void make_ipv4(const struct frame_plan *plan, uint32_t flow, uint64_t seq
 	put16(out + 4, (uint16_t)seq);
 	out[8] = 64;
 	out[9] = plan->tcp ? 6 : 17;
-	put32(out + 12, 0x0a000000u | flow);
-	put32(out + 16, 0x0a800000u | (flow * 7 % 65536));
+	put32(out + (plan->reverse ? 16 : 12), 0x0a000000u | flow);
+	put32(out + (plan->reverse ? 12 : 16), 0x0a800000u | (flow * 7 % 65536));
 	for (i = 0; i < IPV4_BYTES; i += 2)
 		sum += (uint32_t)out[i] << 8 | out[i + 1];
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -155,8 +160,8 @@ static uint8_t *make_transport(
 	size_t header = plan->tcp ? TCP_BYTES : UDP_BYTES;
 
 	memset(out, 0, header);
-	put16(out, (uint16_t)(1024 + flow % 60000));
-	put16(out + 2, 9);
+	put16(out + (plan->reverse ? 2 : 0), (uint16_t)(1024 + flow % 60000));
+	put16(out + (plan->reverse ? 0 : 2), 9);
 	if (plan->tcp) {
 		put32(out + 4, (uint32_t)seq);
 		out[12] = TCP_BYTES / 4 << 4;

@@ -22,6 +22,7 @@ struct frame_plan {
 	uint32_t flows;
 	uint32_t size;      /* bytes with the Ethernet header, without the tag; 0: mixed, 60 to 1514 */
 	bool tcp;           /* super-frames to be cut into segments by the kernel */
+	bool reverse;       /* what the other end of each flow sends */
 	uint16_t vlan_tpid; /* 0: no tag */
 	uint16_t vlan_tci;
 };
@@ -34,7 +35,8 @@ struct frame_id {
 
 void frame_plan_init(struct frame_plan *plan);
 /*
- * Set one member from a command line: seed, count, flows, sizes (mixed, BYTES, or gso:BYTES), vlan (TCI or TPID:TCI).
+ * Set one member from a command line: seed, count, flows, sizes (mixed, BYTES, or gso:BYTES), vlan (TCI or TPID:TCI),
+ * reverse (0 or 1).
  * Returns 0, or -EINVAL: the name is none of these, or the value is wrong.
  */
 int frame_plan_set(struct frame_plan *plan, const char *name, const char *value);

@@ -2,11 +2,11 @@
 /*
  * Sends the frames of a plan (see frames.h) on an interface at a steady rate:
  *
- *	sender IFACE --count N --rate PPS --flows F --sizes mixed|BYTES|gso:BYTES --seed S [--vlan [TPID:]TCI] [--first
- *N]
+ *	sender IFACE --count N --rate PPS --flows F --sizes mixed|BYTES|gso:BYTES --seed S [--vlan [TPID:]TCI]
+ *	       [--first N]
  *
  * Prints one line of JSON: frames, bytes, first_ns, last_ns, retries. Exit 0 only if every frame was taken by the
- *kernel. It stays on one CPU: frames of one flow that are sent from two can overtake each other on a virtual link.
+ * kernel. It stays on one CPU: frames of one flow that are sent from two can overtake each other on a virtual link.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -200,7 +200,7 @@ int main(int argc, char **argv)
 	if (parse(&sender, argc, argv)) {
 		fprintf(stderr, "usage: sender IFACE [--count N] [--rate PPS] [--flows F] [--sizes "
 				"mixed|BYTES|gso:BYTES] [--seed S] "
-				"[--vlan [TPID:]TCI] [--first N]\n");
+				"[--vlan [TPID:]TCI] [--first N] [--reverse 0|1]\n");
 		return 2;
 	}
 	stay_on_one_cpu();

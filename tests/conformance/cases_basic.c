@@ -49,7 +49,7 @@ static void run_descriptor(const struct conf_row *row)
 static void run_without_peer(const struct conf_row *row)
 {
 	const struct conf_setup setup = {.buffers = 64, .capacity = 20000, .url = row->offline};
-	struct wb_transport_stats stats;
+	struct wb_transport_stats stats = {0};
 	struct conf_session session;
 	unsigned int i;
 	int r = 0;
@@ -96,17 +96,20 @@ static void run_oversize(const struct conf_row *row)
 		r = conf_session_publish(&session, 0, batch);
 		CONF_CHECK(r == -EMSGSIZE, "oversize: %d instead of -EMSGSIZE", r);
 		CONF_CHECK(r == 0 || atomic_load(&batch->state) == CONF_REFUSED, "settled although refused");
+		if (row->flags & CONF_REFUSES_ALONE && !conf_session_connect(&session))
+			goto close;
 		batch = &session.pools[0].batches[1];
 		conf_fill(batch, 0, 1, setup.capacity - 1);
 		r = conf_session_publish_wait(&session, 0, batch, 1000);
 		CONF_CHECK(r == 0, "a batch of the largest size: %d", r);
 	}
+close:
 	conf_session_close(&session);
 }
 
 static void check_stats(struct conf_session *session)
 {
-	struct wb_transport_stats stats;
+	struct wb_transport_stats stats = {0};
 	uint64_t published = 0, bytes = 0;
 	unsigned int i;
 
@@ -128,8 +131,8 @@ static void check_stats(struct conf_session *session)
 static void run_settles_once(const struct conf_row *row)
 {
 	const struct conf_setup setup = {.buffers = 200, .capacity = 20000};
-	const enum wb_result wanted =
-		row->ops->capabilities & WB_TRANSPORT_ACKNOWLEDGES ? WB_RESULT_DELIVERED : WB_RESULT_HANDED_OVER;
+	const bool acknowledges = row->ops->capabilities & WB_TRANSPORT_ACKNOWLEDGES && !(row->flags & CONF_HANDS_OVER);
+	const enum wb_result wanted = acknowledges ? WB_RESULT_DELIVERED : WB_RESULT_HANDED_OVER;
 	struct conf_session session;
 	uint64_t begin;
 	int r;
@@ -192,6 +195,8 @@ static void run_flush_is_true(const struct conf_row *row)
 
 	if (!conf_session_open(&session, row, &setup))
 		goto close;
+	if (row->flags & CONF_REFUSES_ALONE && !conf_session_connect(&session))
+		goto close;
 	r = row->ops->flush(session.transport, 1000);
 	CONF_CHECK(r == 0, "flush() of nothing returned %d", r);
 	if (!conf_session_publish_range(&session, 0, 0, 16))
@@ -222,7 +227,8 @@ static void run_close_settles(const struct conf_row *row)
 	struct conf_session session;
 	unsigned int i;
 
-	if (conf_session_open(&session, row, &setup)) {
+	if (conf_session_open(&session, row, &setup) &&
+		(!(row->flags & CONF_REFUSES_ALONE) || conf_session_connect(&session))) {
 		conf_session_publish_range(&session, 0, 0, 24);
 		conf_session_publish_range(&session, 1, 0, 24);
 		conf_session_close_transport(&session);

@@ -163,6 +163,108 @@ close:
 	conf_session_close(&session);
 }
 
+/* Publish until nothing more is taken: no buffer comes back for a while. Returns how many were published. */
+static uint64_t publish_until_held_up(struct conf_session *session, size_t size)
+{
+	struct conf_batch *batch;
+	int64_t end = conf_now_ms() + 1000;
+	uint64_t n = 0;
+
+	while (conf_now_ms() < end && n < 100000) {
+		batch = conf_pool_take(&session->pools[0]);
+		if (!batch) {
+			conf_pause_ms(1);
+			continue;
+		}
+		conf_fill(batch, 0, n, size);
+		if (conf_session_publish_wait(session, 0, batch, 1000) != 0)
+			break;
+		n++;
+		end = conf_now_ms() + 1000;
+	}
+	return n;
+}
+
+/* The messages up to a number, none missing; returns how many of them there were. */
+static uint64_t read_in_order(struct conf_session *session, void *peer, uint64_t first, uint64_t end, int timeout_ms)
+{
+	const void *data;
+	uint32_t lane;
+	uint64_t seq;
+	size_t size;
+
+	while (first < end && session->row->peer->receive(peer, timeout_ms, &data, &size) == 1) {
+		if (!conf_verify(data, size, &lane, &seq)) {
+			conf_fail("a message is not what was published");
+			break;
+		}
+		if (lane == CONF_SYNC_LANE)
+			continue;
+		if (seq != first) {
+			conf_fail("message %" PRIu64 " came instead of %" PRIu64, seq, first);
+			break;
+		}
+		first++;
+	}
+	return first;
+}
+
+/* One subscriber stops reading: all wait, nothing is copied or dropped, and when it reads on both miss nothing. */
+static void run_held_up(const struct conf_row *row)
+{
+	const struct conf_setup setup = {.buffers = 48, .capacity = 65536, .query = "sndhwm=16"};
+	struct wb_transport_stats stats;
+	struct conf_session session;
+	uint64_t n, got, next;
+	void *stalled;
+
+	if (!conf_session_open(&session, row, &setup) || !conf_session_connect(&session))
+		goto close;
+	stalled = row->peer->open(&session.bus, true);
+	wait_peers(&session, 2, 5000);
+	/* Until its subscription is in effect nothing waits for it: it misses the first ones. */
+	conf_pause_ms(500);
+	n = publish_until_held_up(&session, 65536);
+	row->ops->stats(session.transport, &stats);
+	CONF_CHECK(n < 100000 && conf_session_held(&session) > 0, "%" PRIu64 " batches went out: nothing waits", n);
+	CONF_CHECK(stats.copied == 0 && stats.peer_drops == 0, "%" PRIu64 " copies, %" PRIu64 " drops", stats.copied,
+		stats.peer_drops);
+	next = read_in_order(&session, session.peer, 0, n, 200);
+	CONF_CHECK(next < n, "the one that reads was not held up");
+	got = read_in_order(&session, stalled, 0, n, 5000);
+	CONF_CHECK(got == n, "the slow one got %" PRIu64 " of %" PRIu64, got, n);
+	got = read_in_order(&session, session.peer, next, n, 5000);
+	CONF_CHECK(got == n, "the fast one got %" PRIu64 " of %" PRIu64, got, n);
+	CONF_CHECK(row->ops->flush(session.transport, 5000) == 0, "flush() failed");
+	CONF_CHECK(conf_session_settled(&session, WB_RESULT_FAILED) == 0, "batches failed");
+	row->peer->close(stalled);
+close:
+	conf_session_close(&session);
+}
+
+/* It leaves instead of reading on: the others get everything, at once. */
+static void run_held_up_leaves(const struct conf_row *row)
+{
+	const struct conf_setup setup = {.buffers = 48, .capacity = 65536, .query = "sndhwm=16"};
+	struct conf_session session;
+	uint64_t n, got;
+	void *stalled;
+
+	if (!conf_session_open(&session, row, &setup) || !conf_session_connect(&session))
+		goto close;
+	stalled = row->peer->open(&session.bus, true);
+	wait_peers(&session, 2, 5000);
+	conf_pause_ms(500);
+	n = publish_until_held_up(&session, 65536);
+	CONF_CHECK(conf_session_held(&session) > 0, "nothing waits");
+	row->peer->close(stalled);
+	check_buffers_back(&session);
+	got = read_in_order(&session, session.peer, 0, n, 2000);
+	CONF_CHECK(got == n, "the one that reads got %" PRIu64 " of %" PRIu64, got, n);
+close:
+	conf_session_close(&session);
+}
+
 /* A consumer that does not read: what libzmq still has after the linger time may or may not have been sent. */
 static void run_linger(const struct conf_row *row)
 {
@@ -217,6 +319,7 @@ static void run_peers(const struct conf_row *row)
 		wait_peers(&session, 0, 5000);
 	}
 	row->ops->stats(session.transport, &stats);
+	CONF_CHECK(stats.disconnects == 2, "%" PRIu64 " disconnects", stats.disconnects);
 	CONF_CHECK(stats.reconnects == (row->flags & CONF_BINDS ? 0 : 1), "%" PRIu64 " reconnects", stats.reconnects);
 close:
 	conf_session_close(&session);
@@ -252,6 +355,7 @@ static void run_strangers(const struct conf_row *row)
 	static const char *const greetings[] = {"", "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
 		"\xff\x01\x01\x01\x01\x01\x01\x01\x01\x7f", "\xff\xff\xff\xff\xff\xff"};
 	const struct conf_setup setup = {.buffers = 64, .capacity = 20000, .query = row->roomy};
+	struct wb_transport_stats stats;
 	struct conf_session session;
 	char noise[4096];
 	unsigned int i;
@@ -276,6 +380,10 @@ static void run_strangers(const struct conf_row *row)
 		conf_session_publish_range(&session, 1, 0, 50);
 		conf_session_receive(&session, 50, 10000);
 		wait_peers(&session, 1, 1000);
+		row->ops->stats(session.transport, &stats);
+		CONF_CHECK(stats.protocol_failures + stats.auth_failures == 12 && stats.disconnects == 0,
+			"of 12 strangers %" PRIu64 " and %" PRIu64 " are counted, and %" PRIu64 " peers that left",
+			stats.protocol_failures, stats.auth_failures, stats.disconnects);
 	}
 close:
 	conf_session_close(&session);
@@ -325,6 +433,8 @@ close:
 const struct conf_case conf_cases_zmq[] = {
 	{.name = "zmq-stalled", .needs = CONF_STALLED_PEERS, .run = run_stalled},
 	{.name = "zmq-too-many-stalled", .needs = CONF_STALLED_PEERS, .run = run_too_many_stalled},
+	{.name = "zmq-held-up", .needs = CONF_HELD_UP, .run = run_held_up},
+	{.name = "zmq-held-up-leaves", .needs = CONF_HELD_UP, .run = run_held_up_leaves},
 	{.name = "zmq-linger", .needs = CONF_ZMQ | CONF_WAITS_FOR_PEER, .run = run_linger},
 	{.name = "zmq-peers", .needs = CONF_ZMQ, .run = run_peers},
 	{.name = "zmq-strangers", .needs = CONF_ZMQ | CONF_BINDS, .run = run_strangers},

@@ -7,8 +7,10 @@
  *   batches.c            batches that notice when they are settled twice, never, or touched afterwards
  *   session.c            a transport opened for one case, its lanes and its peer
  *   cases_*.c            the cases
+ *   curve_keys.c         keys in files, for rows with CURVE
  *   rows.c, peer_*.c     the transports, and for each a reader that uses none of its code
  *   fake_transport.c     a scripted transport, which can also be made to break each promise
+ *   external.c           a plugin, described on the command line; peer_command.c: a program that reads its bus
  */
 #ifndef WB_CONFORMANCE_H
 #define WB_CONFORMANCE_H
@@ -54,17 +56,24 @@ struct conf_batch {
 	size_t capacity;
 	uint8_t *data;
 	atomic_bool arrived;
+	/* Of several messages: where they end, how many have no outcome yet, and the outcomes by enum wb_result. */
+	struct wb_record *records;
+	atomic_uint unsettled;
+	atomic_uint outcomes[4];
 };
 
 struct conf_pool {
 	struct conf_batch *batches;
 	unsigned int count;
 	unsigned int next;                               /* where conf_pool_take() looks first */
+	atomic_bool closed;                              /* close() has returned: nothing may be settled any more */
 	atomic_uint held;                                /* by the transport */
 	atomic_ullong published, settled, settled_bytes; /* the last one: of those delivered or handed over */
 	atomic_ullong results[4];                        /* by enum wb_result */
 };
 
+/* Give the batches that are filled from now on another session's identity. */
+void conf_new_session(void);
 int conf_pool_init(struct conf_pool *pool, unsigned int count, size_t capacity);
 void conf_pool_fini(struct conf_pool *pool);
 unsigned int conf_pool_free_buffers(void *pool);
@@ -73,6 +82,8 @@ struct conf_batch *conf_pool_take(struct conf_pool *pool);
 /* Content that says what it is and proves that it is whole. Size: at least CONF_MIN_SIZE. */
 #define CONF_MIN_SIZE 32
 void conf_fill(struct conf_batch *batch, uint32_t lane, uint64_t seq, size_t size);
+/* The same as so many messages, numbered from seq on, of size bytes each. */
+void conf_fill_records(struct conf_batch *batch, uint32_t lane, uint64_t seq, uint32_t count, size_t size);
 /* Whether a received message is whole, and which it is. */
 bool conf_verify(const void *data, size_t size, uint32_t *ret_lane, uint64_t *ret_seq);
 /* Every batch of the pool that was published is settled. */
@@ -86,6 +97,9 @@ struct conf_bus {
 	char address[256]; /* for the peer */
 	bool peer_binds;
 	void *owned; /* the row's */
+	/* With CURVE; empty: without. */
+	char public_key[41]; /* of the transport */
+	char peer_public_key[41], peer_secret_key[41];
 };
 
 struct conf_peer_ops {
@@ -100,7 +114,12 @@ struct conf_peer_ops {
 #define CONF_STALLED_PEERS 4u  /* readers that do not read hold batches, up to a limit */
 #define CONF_ZMQ 8u
 #define CONF_BINDS 16u
-#define CONF_BOUNDED 32u /* refuses with -EAGAIN when it holds as much as it was told */
+#define CONF_BOUNDED 32u        /* refuses with -EAGAIN when it holds as much as it was told */
+#define CONF_REFUSES_ALONE 512u /* takes nothing while nobody reads */
+#define CONF_HANDS_OVER 1024u   /* as configured, the bus does not acknowledge, although it can */
+#define CONF_REAL_KAFKA 64u
+#define CONF_HELD_UP 128u /* one reader that does not read holds up all */
+#define CONF_CURVE 256u
 
 struct conf_bad {
 	const char *url;
@@ -130,7 +149,20 @@ int conf_bus_open_kafka_mock(struct conf_bus *bus, const struct conf_row *row);
 int conf_bus_open_kafka_real(struct conf_bus *bus, const struct conf_row *row);
 void conf_bus_close_kafka(struct conf_bus *bus);
 int conf_bus_open_fake(struct conf_bus *bus, const struct conf_row *row);
+/* Make keys for both sides, write files into the bus's folder `owned`, and add them to the URL. */
+int conf_curve_keys(struct conf_bus *bus);
+/* Write a key, or several lines, into a file of the bus's folder. */
+int conf_curve_write(const struct conf_bus *bus, const char *name, const char *text);
 extern const struct wb_transport_ops conf_transport_fake;
+/*
+ * A row for a plugin, from the command line: "--plugin PATH --url URL ...". NULL: the arguments are wrong; said.
+ * ret_expected: text of the failure that there must be; NULL: there must be none.
+ */
+const struct conf_row *conf_external(int argc, char **argv, const char **ret_expected);
+extern const char conf_external_usage[];
+extern const struct conf_peer_ops conf_peer_command;
+/* What reads the bus, for sh -c: it writes each message to its standard output, after its length in 4 bytes. */
+void conf_peer_command_set(const char *command);
 /* Query that makes the fake transport break a promise, added to its URLs; NULL: it behaves. */
 void conf_fake_set_fault(const char *query);
 
@@ -158,6 +190,7 @@ struct conf_setup {
 	unsigned int told;    /* how many the transport is told of; 0: all of them */
 	size_t capacity;      /* bytes of each buffer */
 	size_t max_batch_bytes;
+	bool records; /* batches of several messages will follow */
 };
 
 /* Open bus, transport and lanes. False: reported. */
@@ -193,6 +226,7 @@ struct conf_case {
 	bool needs_peer;
 	void (*run)(const struct conf_row *row);
 };
-extern const struct conf_case conf_cases_basic[], conf_cases_flow[], conf_cases_zmq[];
+extern const struct conf_case conf_cases_basic[], conf_cases_flow[], conf_cases_records[], conf_cases_zmq[],
+	conf_cases_kafka[], conf_cases_curve[];
 
 #endif

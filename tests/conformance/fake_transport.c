@@ -27,6 +27,11 @@ enum fault {
 	FAULT_LATE_SETTLE,
 	FAULT_CLAIM_DELIVERED,
 	FAULT_ACCEPT_OVERSIZE,
+	FAULT_LOST_RECORD,
+	FAULT_DOUBLE_RECORD,
+	FAULT_SETTLE_AFTER_CLOSE,
+	FAULT_SIZE_AFTER_SETTLE,
+	FAULT_WRITE_BATCH,
 };
 
 struct fake_options {
@@ -40,8 +45,8 @@ static const struct wb_option_row rows[] = {
 		.offset = offsetof(struct fake_options, fault),
 		.default_value = "none",
 		.choices = "none|lost_settle|double_settle|settle_after_again|use_after_settle|block|flush_lies|"
-			   "reorder|stats|"
-			   "late_settle|claim_delivered|accept_oversize",
+			   "reorder|stats|late_settle|claim_delivered|accept_oversize|lost_record|double_record|"
+			   "settle_after_close|size_after_settle|write_batch",
 		.help = "Which promise to break, for every 16th batch"},
 	{.key = "delay_ms",
 		.type = WB_OPTION_UINT,
@@ -117,6 +122,33 @@ static void deliver(const void *data, size_t size)
 	pthread_mutex_unlock(&fake_bus.lock);
 }
 
+static void deliver_records(const struct wb_batch *batch)
+{
+	uint32_t i;
+
+	for (i = 0; i < batch->record_count; i++) {
+		size_t size;
+		const uint8_t *record = wb_batch_record(batch, i, &size);
+
+		deliver(record, size);
+	}
+}
+
+/* In two parts, as if their reports had come one after the other. */
+static void settle_parts(struct wb_batch *batch, enum wb_result result, enum wb_cause cause, enum fault fault)
+{
+	const uint32_t count = batch->record_count, first = count / 2;
+
+	if (first)
+		batch->settle_records(batch, 0, first, result, cause);
+	if (fault == FAULT_DOUBLE_RECORD)
+		batch->settle_records(batch, first ? first - 1 : 0, count - first + 1, result, cause);
+	else if (fault != FAULT_LOST_RECORD)
+		batch->settle_records(batch, first, count - first, result, cause);
+	else if (count - first > 1)
+		batch->settle_records(batch, first, count - first - 1, result, cause);
+}
+
 /* Settle one batch, or break a promise about it. Without the lock. */
 static void finish(struct wb_transport *transport, struct wb_batch *batch, uint64_t number)
 {
@@ -127,19 +159,33 @@ static void finish(struct wb_transport *transport, struct wb_batch *batch, uint6
 
 	if (fault == FAULT_LOST_SETTLE)
 		return;
-	if (!drop && fault != FAULT_USE_AFTER_SETTLE && fault != FAULT_CLAIM_DELIVERED)
+	if (fault == FAULT_WRITE_BATCH)
+		((uint8_t *)(uintptr_t)data)[size - 1] ^= 1;
+	if (batch->record_count && !drop)
+		deliver_records(batch);
+	else if (!drop && fault != FAULT_USE_AFTER_SETTLE && fault != FAULT_CLAIM_DELIVERED)
 		deliver(data, size);
 	pthread_mutex_lock(&transport->lock);
 	if (fault != FAULT_STATS) {
 		transport->stats.settled++;
-		transport->stats.bytes += drop ? 0 : size;
+		transport->stats.bytes += drop || fault == FAULT_SIZE_AFTER_SETTLE ? 0 : size;
 	}
 	pthread_mutex_unlock(&transport->lock);
+	if (batch->record_count) {
+		settle_parts(batch, drop ? WB_RESULT_FAILED : WB_RESULT_DELIVERED,
+			drop ? WB_CAUSE_REFUSED : WB_CAUSE_NONE, fault);
+		return;
+	}
 	batch->settle(batch, drop ? WB_RESULT_FAILED : WB_RESULT_DELIVERED, drop ? WB_CAUSE_REFUSED : WB_CAUSE_NONE);
 	if (fault == FAULT_DOUBLE_SETTLE)
 		batch->settle(batch, WB_RESULT_DELIVERED, WB_CAUSE_NONE);
 	if (fault == FAULT_USE_AFTER_SETTLE)
 		deliver(data, size);
+	if (fault == FAULT_SIZE_AFTER_SETTLE) {
+		pthread_mutex_lock(&transport->lock);
+		transport->stats.bytes += batch->size;
+		pthread_mutex_unlock(&transport->lock);
+	}
 }
 
 /* With the lock. */
@@ -176,7 +222,8 @@ static void *run(void *argument)
 			pthread_cond_wait(&transport->changed, &transport->lock);
 		if (transport->count == 0)
 			break;
-		if (transport->options.fault == FAULT_LATE_SETTLE && transport->stop)
+		if (transport->stop && (transport->options.fault == FAULT_LATE_SETTLE ||
+					       transport->options.fault == FAULT_SETTLE_AFTER_CLOSE))
 			break;
 		batch = take(transport);
 		delay_ms = transport->stop ? 0 : (int)transport->options.delay_ms;
@@ -292,6 +339,40 @@ static void fake_stats(struct wb_transport *transport, struct wb_transport_stats
 	ret_stats->connected = true;
 }
 
+struct leftover {
+	size_t count;
+	struct wb_batch *batches[];
+};
+
+static void *settle_leftover(void *argument)
+{
+	struct leftover *leftover = argument;
+	size_t i;
+
+	conf_pause_ms(20);
+	for (i = 0; i < leftover->count; i++)
+		leftover->batches[i]->settle(leftover->batches[i], WB_RESULT_UNKNOWN, WB_CAUSE_NONE);
+	free(leftover);
+	return NULL;
+}
+
+/* What is still in the queue is settled by a thread that close() does not wait for. */
+static void settle_after_close(const struct wb_transport *transport)
+{
+	struct leftover *leftover = calloc(1, sizeof(*leftover) + transport->count * sizeof(leftover->batches[0]));
+	pthread_t thread;
+	size_t i;
+
+	if (!leftover)
+		abort();
+	leftover->count = transport->count;
+	for (i = 0; i < transport->count; i++)
+		leftover->batches[i] = transport->queue[(transport->first + i) % transport->options.capacity];
+	if (pthread_create(&thread, NULL, settle_leftover, leftover) != 0)
+		abort();
+	pthread_detach(thread);
+}
+
 static void fake_close(struct wb_transport *transport)
 {
 	if (!transport)
@@ -301,6 +382,8 @@ static void fake_close(struct wb_transport *transport)
 	pthread_cond_broadcast(&transport->changed);
 	pthread_mutex_unlock(&transport->lock);
 	pthread_join(transport->thread, NULL);
+	if (transport->options.fault == FAULT_SETTLE_AFTER_CLOSE)
+		settle_after_close(transport);
 	pthread_cond_destroy(&transport->changed);
 	pthread_mutex_destroy(&transport->lock);
 	free(transport->queue);
@@ -313,7 +396,7 @@ const struct wb_transport_ops conf_transport_fake = {
 	.abi = WB_TRANSPORT_ABI,
 	.name = "fake",
 	.schemes = schemes,
-	.capabilities = WB_TRANSPORT_ORDERED | WB_TRANSPORT_ACKNOWLEDGES,
+	.capabilities = WB_TRANSPORT_ORDERED | WB_TRANSPORT_ACKNOWLEDGES | WB_TRANSPORT_RECORDS,
 	.rows = rows,
 	.options_size = sizeof(struct fake_options),
 	.check = fake_check,

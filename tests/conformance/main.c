@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conformance ROW                     run every case that applies to a transport; exit 0, 1, or 77 when it cannot be
- * had conformance ROW --fault QUERY TEXT  break the fake transport with a query; exit 0 only if the suite notices, with
- * TEXT
+ * conformance ROW
+ *	Run every case that applies to a transport; exit 0, 1, or 77 when it cannot be had.
+ * conformance ROW --fault QUERY TEXT
+ *	Break the fake transport with a query; exit 0 only if the suite notices, with TEXT.
+ * conformance --plugin PATH --url URL ...
+ *	Run every case that applies to a plugin; see external.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +39,36 @@ static int probe(const struct conf_row *row)
 	return r;
 }
 
+static int usage(void)
+{
+	fprintf(stderr, "usage: conformance ROW [--fault QUERY TEXT]\n%srows:\n", conf_external_usage);
+	conf_rows_list();
+	return 2;
+}
+
+/* what: that was to make the suite fail; NULL: nothing was. */
+static int exit_code(const char *what, const char *expected)
+{
+	if (!what)
+		return conf_failures() ? 1 : 0;
+	if (conf_failed_with(expected))
+		return 0;
+	printf("the suite did not notice '%s': expected a failure with '%s'\n", what, expected);
+	return 1;
+}
+
+static int run_external(int argc, char **argv)
+{
+	const char *expected = NULL;
+	const struct conf_row *row = conf_external(argc, argv, &expected);
+
+	if (!row)
+		return usage();
+	run_cases(row, conf_cases_basic, expected);
+	run_cases(row, conf_cases_flow, expected);
+	return exit_code(expected ? row->name : NULL, expected);
+}
+
 int main(int argc, char **argv)
 {
 	const bool fault = argc == 5 && strcmp(argv[2], "--fault") == 0;
@@ -43,11 +76,10 @@ int main(int argc, char **argv)
 	const struct conf_row *row = argc >= 2 ? conf_row_find(argv[1]) : NULL;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (!row || (argc != 2 && !fault)) {
-		fprintf(stderr, "usage: conformance ROW [--fault QUERY TEXT]\nrows:\n");
-		conf_rows_list();
-		return 2;
-	}
+	if (argc >= 2 && strncmp(argv[1], "--", 2) == 0)
+		return run_external(argc, argv);
+	if (!row || (argc != 2 && !fault))
+		return usage();
 	if (fault)
 		conf_fake_set_fault(argv[3]);
 	if (probe(row) == CONF_EXIT_SKIP) {
@@ -56,11 +88,9 @@ int main(int argc, char **argv)
 	}
 	run_cases(row, conf_cases_basic, expected);
 	run_cases(row, conf_cases_flow, expected);
+	run_cases(row, conf_cases_records, expected);
 	run_cases(row, conf_cases_zmq, expected);
-	if (!fault)
-		return conf_failures() ? 1 : 0;
-	if (conf_failed_with(expected))
-		return 0;
-	printf("the suite did not notice '%s': expected a failure with '%s'\n", argv[3], expected);
-	return 1;
+	run_cases(row, conf_cases_kafka, expected);
+	run_cases(row, conf_cases_curve, expected);
+	return exit_code(fault ? argv[3] : NULL, expected);
 }

@@ -14,6 +14,21 @@ struct peer {
 	zmq_msg_t message;
 };
 
+/* Who binds is the server; without anybody to ask it lets in whoever has its public key. */
+static void set_curve(void *socket, const struct conf_bus *bus)
+{
+	const int yes = 1;
+
+	if (!bus->public_key[0])
+		return;
+	zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, bus->peer_secret_key, sizeof(bus->peer_secret_key));
+	zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, bus->peer_public_key, sizeof(bus->peer_public_key));
+	if (bus->peer_binds)
+		zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &yes, sizeof(yes));
+	else
+		zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, bus->public_key, sizeof(bus->public_key));
+}
+
 static void *open_peer(const struct conf_bus *bus, bool stalled, int type)
 {
 	const int none = 0, one = 1, small = 4096, v6 = strchr(bus->address, '[') != NULL;
@@ -28,6 +43,7 @@ static void *open_peer(const struct conf_bus *bus, bool stalled, int type)
 	zmq_msg_init(&peer->message);
 	zmq_setsockopt(peer->socket, ZMQ_LINGER, &none, sizeof(none));
 	zmq_setsockopt(peer->socket, ZMQ_IPV6, &v6, sizeof(v6));
+	set_curve(peer->socket, bus);
 	zmq_setsockopt(peer->socket, ZMQ_RCVHWM, stalled ? &one : &none, sizeof(one));
 	if (stalled)
 		zmq_setsockopt(peer->socket, ZMQ_RCVBUF, &small, sizeof(small));

@@ -114,6 +114,28 @@ static int open_ipc(struct conf_bus *bus, const struct conf_row *row)
 	return 0;
 }
 
+static int open_tcp_curve(struct conf_bus *bus, const struct conf_row *row)
+{
+	const int r = make_directory(bus) < 0 ? -1 : open_tcp(bus, row);
+
+	return r < 0 ? r : conf_curve_keys(bus);
+}
+
+static int open_ipc_curve(struct conf_bus *bus, const struct conf_row *row)
+{
+	const int r = open_ipc(bus, row);
+
+	return r < 0 ? r : conf_curve_keys(bus);
+}
+
+static int open_tcp_wait(struct conf_bus *bus, const struct conf_row *row)
+{
+	const int r = open_tcp(bus, row);
+
+	strcat(bus->url, "?slow=wait");
+	return r;
+}
+
 #define LONG_NAME                                                                                                      \
 	"/tmp/"                                                                                                        \
 	"0123456789a0123456789b01234567890123456789012345678901234567890123456789012345678901234567890123456789012345" \
@@ -133,6 +155,15 @@ static int open_ipc(struct conf_bus *bus, const struct conf_row *row)
 			{scheme "://127.0.0.1:5555?sndhwm=-1", "-1"}, {scheme "://127.0.0.1:5555?linger=2y", "2y"},    \
 			{scheme "://127.0.0.1:5555?bind=maybe", "maybe"},                                              \
 			{scheme "://127.0.0.1:5555?sndhvm=5", "sndhvm"},                                               \
+			{scheme "://127.0.0.1:5555?slow=down", "down"},                                                \
+			{scheme "://127.0.0.1:5555?curve_key=k", "needs curve_allow"},                                 \
+			{scheme "://127.0.0.1:5555?curve_allow=a", "needs curve_key"},                                 \
+			{scheme "://127.0.0.1:5555?curve_key=k&curve_allow=a&curve_server_key=s",                      \
+				"curve_server_key is not for the side that binds"},                                    \
+			{scheme "://127.0.0.1:5555?bind=no&curve_key=k", "needs curve_server_key"},                    \
+			{scheme "://127.0.0.1:5555?bind=no&curve_server_key=s", "needs curve_key"},                    \
+			{scheme "://127.0.0.1:5555?bind=no&curve_key=k&curve_allow=a",                                 \
+				"curve_allow is not for the side that connects"},                                      \
 		{                                                                                                      \
 			NULL, NULL                                                                                     \
 		}                                                                                                      \
@@ -203,6 +234,22 @@ static const struct conf_row rows[] = {
 		.roomy = ROOMY,
 		.bad = bad_pub,
 		.bus_open = open_tcp},
+	{.name = "zmq-pub-curve",
+		.scheme = "zmq+pub",
+		.ops = &wb_transport_zmq,
+		.peer = &conf_peer_zmq_sub,
+		.flags = PUB_FLAGS | CONF_BINDS | CONF_CURVE,
+		.roomy = ROOMY,
+		.bad = bad_pub,
+		.bus_open = open_tcp_curve,
+		.bus_close = remove_directory},
+	{.name = "zmq-pub-wait",
+		.scheme = "zmq+pub",
+		.ops = &wb_transport_zmq,
+		.peer = &conf_peer_zmq_sub,
+		.flags = CONF_ZMQ | CONF_LOSSY | CONF_BINDS | CONF_HELD_UP,
+		.bad = bad_pub,
+		.bus_open = open_tcp_wait},
 	{.name = "zmq-push-tcp",
 		.scheme = "zmq+push",
 		.ops = &wb_transport_zmq,
@@ -225,6 +272,22 @@ static const struct conf_row rows[] = {
 		.flags = PUSH_FLAGS,
 		.bad = bad_push,
 		.bus_open = open_tcp},
+	{.name = "zmq-push-curve",
+		.scheme = "zmq+push",
+		.ops = &wb_transport_zmq,
+		.peer = &conf_peer_zmq_pull,
+		.flags = PUSH_FLAGS | CONF_BINDS | CONF_CURVE,
+		.bad = bad_push,
+		.bus_open = open_ipc_curve,
+		.bus_close = remove_directory},
+	{.name = "zmq-push-curve-connect",
+		.scheme = "zmq+push",
+		.ops = &wb_transport_zmq,
+		.peer = &conf_peer_zmq_pull,
+		.flags = PUSH_FLAGS,
+		.bad = bad_push,
+		.bus_open = open_tcp_curve,
+		.bus_close = remove_directory},
 	{.name = "kafka-mock",
 		.scheme = "kafka",
 		.ops = &wb_transport_kafka,
@@ -234,6 +297,7 @@ static const struct conf_row rows[] = {
 		.bus_open = conf_bus_open_kafka_mock,
 		.bus_close = conf_bus_close_kafka},
 	{.name = "kafka",
+		.flags = CONF_REAL_KAFKA,
 		.scheme = "kafka",
 		.ops = &wb_transport_kafka,
 		.peer = &conf_peer_kafka,

@@ -35,7 +35,7 @@ static void free_options(struct conf_session *session)
 {
 	size_t i;
 
-	if (session->options)
+	if (session->options && session->row->ops->rows)
 		wb_options_fini(session->row->ops->rows, session->options);
 	free(session->options);
 	session->options = NULL;
@@ -115,6 +115,7 @@ bool conf_session_open(struct conf_session *session, const struct conf_row *row,
 
 	memset(session, 0, sizeof(*session));
 	session->row = row;
+	conf_new_session();
 	r = row->bus_open(&session->bus, row);
 	if (r != 0) {
 		conf_fail("the bus could not be opened");
@@ -130,6 +131,7 @@ bool conf_session_open(struct conf_session *session, const struct conf_row *row,
 		return false;
 	}
 	session->args.max_batch_bytes = setup->max_batch_bytes;
+	session->args.records = setup->records;
 	r = row->ops->open(&session->args, &session->transport, &error);
 	if (r < 0) {
 		session->transport = NULL;
@@ -208,6 +210,11 @@ static size_t size_of(uint64_t seq, size_t capacity)
 	return size < capacity ? size : capacity;
 }
 
+static size_t largest(const struct conf_session *session, const struct conf_batch *batch)
+{
+	return batch->capacity < session->max_batch_bytes ? batch->capacity : session->max_batch_bytes;
+}
+
 bool conf_session_publish_range(struct conf_session *session, unsigned int lane, unsigned int first, unsigned int last)
 {
 	struct conf_batch *batch;
@@ -216,7 +223,7 @@ bool conf_session_publish_range(struct conf_session *session, unsigned int lane,
 
 	for (i = first; i < last; i++) {
 		batch = &session->pools[lane].batches[i];
-		conf_fill(batch, lane, i, size_of(i, batch->capacity));
+		conf_fill(batch, lane, i, size_of(i, largest(session, batch)));
 		r = conf_session_publish_wait(session, lane, batch, 10000);
 		if (r != 0) {
 			conf_fail("publish() of batch %u returned %d", i, r);

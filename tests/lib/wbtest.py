@@ -21,6 +21,7 @@ import tempfile
 import time
 import traceback
 
+import checker
 import ledger
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -30,6 +31,7 @@ SENDER = str(BUILD / "tests" / "clients" / "sender")
 CHECK_FRAMES = str(BUILD / "tests" / "clients" / "check_frames")
 BROKER = str(ROOT / "tests" / "broker" / "broker.sh")
 CLIENTS = ROOT / "tests" / "clients"
+CHECKER = ROOT / "tests" / "lib" / "checker.py"
 PYTHON = "/usr/bin/python3"  # the one that Debian's python3-* packages belong to
 FULL = os.environ.get("WIREBUS_TEST_FULL") == "1"
 FRAMES = int(os.environ.get("WIREBUS_TEST_FRAMES", "1000000"))
@@ -137,10 +139,14 @@ class Net:
         case.cleanup(lambda: subprocess.run(["ip", "netns", "del", self.name], check=False))
         for key in ("all", "default"):
             self.run("sysctl", "-qw", f"net.ipv6.conf.{key}.disable_ipv6=1")
+        self.mtu = mtu
+        self.run("ip", "link", "set", "lo", "up")
+        self.add_pair()
+
+    def add_pair(self):
         self.run("ip", "link", "add", SENDING_SIDE, "type", "veth", "peer", "name", CAPTURED_SIDE)
-        for link in ("lo", SENDING_SIDE, CAPTURED_SIDE):
-            if link != "lo":
-                self.run("ip", "link", "set", link, "mtu", mtu)
+        for link in (SENDING_SIDE, CAPTURED_SIDE):
+            self.run("ip", "link", "set", link, "mtu", self.mtu)
             self.run("ip", "link", "set", link, "up")
 
     def command(self, *words):
@@ -263,6 +269,26 @@ class Case:
         expect(got == code, f"check_frames: exit code {got}, wanted {code}: {checker.out} {checker.err}")
         return json.loads(checker.out)
 
+    def audit(self, net, source, **expected):
+        """Assert what `wirebus verify` and the independent checker say of what is stored there; see Audit.finish()."""
+        how = {name: expected.pop(name) for name in ("no_loss", "deep", "ledger") if name in expected}
+        return Audit(self, net, source, **how).finish(**expected)
+
+    def audit_live(self, net, source, no_loss=False, deep=False):
+        """The same for a PUB socket: both subscribe now; call finish() later."""
+        audit = Audit(self, net, source, no_loss, deep)
+        audit.live = True
+        audit.wait_connected()
+        return audit
+
+    def record(self, net, source, folder):
+        """Subscribe, and write what comes into a folder that audit() takes. Returns the process, which ends by itself."""
+        path = self.path(folder)
+        os.mkdir(path)
+        recorder = self.start("record", net.command(PYTHON, "-B", CHECKER, "--record", path, source))
+        recorder.url = f"file://{path}"
+        return recorder
+
     def broker(self, net, port=9092, *properties):
         """Start a Kafka broker in the namespace; returns it."""
         return Broker(self, net, port, properties)
@@ -280,6 +306,42 @@ class Case:
         """Start a Python program of tests/clients."""
         env = dict(os.environ, PYTHONPATH=self.proto_folder(), PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
         return self.start(name or pathlib.Path(script).stem, net.command(PYTHON, CLIENTS / script, *arguments), env=env)
+
+
+class Audit:
+    """`wirebus verify` and the checker, which know nothing of each other, on the same messages."""
+
+    def __init__(self, case, net, source, no_loss=False, deep=False, ledger=None):
+        self.no_loss, self.source, self.live = no_loss, source, False
+        beside = ["--ledger", ledger] if ledger else []
+        self.verify = case.wirebus(net, "verify", "--from", source, "-o", "json", *beside,
+                                   *(["--no-loss"] if no_loss else []))
+        self.checker = case.start("checker", net.command(PYTHON, "-B", CHECKER, source, *beside,
+                                                         *(["--deep"] if deep else [])))
+
+    def wait_connected(self):
+        wait_until(lambda: "ready" in self.checker.err, 20, "the checker is connected")
+        Case.wait_subscribed()
+
+    def finish(self, code=0, sent=None, run=None, seconds=120):
+        """Assert that verify ends with that code, that both say the same, and that
+        the sums hold; with run (a finished capture) also that they are those of its ledger. sent: frames sent. Returns
+        the statement, with the checker's .frames in it if it was to look into the packets."""
+        expect_equal(self.verify.wait(seconds), code, f"exit code of verify ({self.verify.err}{self.verify.out[:800]})")
+        expect_equal(self.checker.wait(seconds), 0, f"exit code of the checker ({self.checker.err})")
+        said, own = json.loads(self.verify.out), json.loads(self.checker.out)
+        try:
+            checker.agree(said, own, self.live)
+        except AssertionError as why:
+            raise Failure(f"{self.source}: {why}") from None
+        failed = bool(own["doubts"] or self.no_loss and own["losses"])
+        expect_equal(code, int(failed), f"exit code of verify, by the checker's verdict {own['doubts']} {own['losses']}")
+        ledger.check_audit(said, run and run.ledger_path, sent)
+        if "frames" in own:
+            said["frames"] = own["frames"]
+            expect_equal(own["frames"], {"different": said["figures"]["received"], "strange": 0,
+                                         "repeated": said["figures"]["duplicate_packets"]}, "numbers in the frames")
+        return said
 
 
 class Broker:

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Consumers that are not ours: the Python examples, and tshark on what `wirebus cat -o pcapng` writes."""
+"""Consumers that are not ours: the Python examples, one for Node, and tshark on what `wirebus cat -o pcapng` writes."""
+import os
 import re
+import subprocess
 
 from prelude import wbtest
 from wbtest import CAPTURED_SIDE, expect, expect_equal, run as run_command, wait_until
@@ -11,8 +13,8 @@ RATE = 40000
 PORT = 5556
 
 
-def check_pcap(t, pcap, sent):
-    run_command([wbtest.CHECK_FRAMES, pcap, *wbtest.plan_words(PLAN), "--after", sent["first_ns"] - 10**9,
+def check_pcap(pcap, sent, plan=PLAN):
+    run_command([wbtest.CHECK_FRAMES, pcap, *wbtest.plan_words(plan), "--after", sent["first_ns"] - 10**9,
                  "--before", sent["last_ns"] + 10**9])
 
 
@@ -27,7 +29,7 @@ def live(t, transport, *options):
     t.settle(run, PLAN["count"], lossless=True, workers=2)
     expect_equal(consumer.wait(30), 0, f"exit code of the consumer ({consumer.err})")
     expect_equal(consumer.out.strip(), f"{PLAN['count']} packets in 2 streams, 0 lost", "what the consumer says")
-    check_pcap(t, pcap, sent)
+    check_pcap(pcap, sent)
 
 
 def test_python_zmq_pub(t):
@@ -38,17 +40,48 @@ def test_python_zmq_push(t):
     live(t, "zmq+push", "--pull")
 
 
-def test_python_kafka(t):
+def published(t, plan, rate, *options):
+    """Publish a plan on the topic `packets` of a broker; returns (namespace, broker, what the sender says)."""
     net = t.net()
     broker = t.broker(net)
-    run = t.capture(net, f"kafka://{broker.servers}/packets")
-    sent = t.send(net, PLAN, rate=RATE)
-    t.settle(run, PLAN["count"], lossless=True, workers=2)
+    run = t.capture(net, f"kafka://{broker.servers}/packets", *options)
+    sent = t.send(net, plan, rate=rate)
+    t.settle(run, plan["count"], lossless=True, workers=2)
+    return net, broker, sent
+
+
+def check_consumer(consumer, pcap, sent, plan):
+    expect_equal(consumer.wait(90), 0, f"exit code of the consumer ({consumer.err})")
+    expect_equal(consumer.out.strip(), f"{plan['count']} packets in 2 streams, 0 lost", "what the consumer says")
+    check_pcap(pcap, sent, plan)
+
+
+def test_python_kafka(t):
+    net, broker, sent = published(t, PLAN, RATE)
     pcap = t.path("packets.pcap")
-    consumer = t.client(net, "consumer_kafka.py", "-w", pcap, broker.servers, "packets")
-    expect_equal(consumer.wait(60), 0, f"exit code of the consumer ({consumer.err})")
-    expect_equal(consumer.out.strip(), f"{PLAN['count']} packets in 2 streams, 0 lost", "what the consumer says")
-    check_pcap(t, pcap, sent)
+    check_consumer(t.client(net, "consumer_kafka.py", "-w", pcap, broker.servers, "packets"), pcap, sent, PLAN)
+
+
+def test_python_kafka_records(t):
+    plan = dict(PLAN, count=10000)
+    net, broker, sent = published(t, plan, 20000, "--mode", "record")
+    pcap = t.path("packets.pcap")
+    check_consumer(t.client(net, "consumer_kafka.py", "--record", "-w", pcap, broker.servers, "packets"), pcap, sent, plan)
+
+
+def test_node_kafka(t):
+    modules = subprocess.run([wbtest.CLIENTS / "node" / "modules.sh"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             check=False)
+    if modules.returncode == 75:
+        raise wbtest.Skip("npm's registry does not answer")
+    expect_equal(modules.returncode, 0, f"exit code of modules.sh ({modules.stderr})")
+    plan = dict(PLAN, count=10000)
+    net, broker, sent = published(t, plan, RATE)
+    pcap = t.path("packets.pcap")
+    consumer = t.start("node", net.command(
+        "node", wbtest.CLIENTS / "node" / "consumer.js", wbtest.ROOT / "proto" / "wirebus" / "v1" / "packet_batch.proto",
+        broker.servers, "packets", pcap), env=dict(os.environ, NODE_PATH=modules.stdout.strip()))
+    check_consumer(consumer, pcap, sent, plan)
 
 
 def test_tshark(t):

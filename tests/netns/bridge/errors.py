@@ -55,8 +55,9 @@ def test_url(t):
                       ("null:?nosuch=1", 2), ("kafka://127.0.0.1:9092/packets?compression=zip", 2),
                       ("kafka://127.0.0.1:9092/p?properties.nosuch.key=1", 2), ("zmq+pub://127.0.0.1:5555?sndhwm=0", 2)):
         refused(t, ["run", "-i", CAPTURED_SIDE, "--to", url], code, url.split("?")[0].split("/")[-1] or url)
-    for url in ("kafak://127.0.0.1:9092/packets", "zmq+pull://127.0.0.1", "nonsense"):
+    for url in ("kafak://127.0.0.1:9092/packets", "zmq+pull://127.0.0.1"):
         refused(t, ["cat", "--from", url], 2, url)
+    refused(t, ["cat", "--from", "nonsense"], 1, "'nonsense': no such file, and not a URL")
     refused(t, ["cat", "--from", "kafka://127.0.0.1:99999/packets"], 2, "127.0.0.1:99999")
     refused(t, ["cat"], 2, "--from")
 

@@ -71,6 +71,7 @@ def test_consumer_late_pub(t):
     t.send(net, dict(plan, count=20000), rate=40000)
     time.sleep(0.5)  # longer than a batch stays open
     cat, checker = t.cat_and_check(net, plan, f"zmq+sub://127.0.0.1:{PORT}", check=[*FACTS, "--allow-missing", "1"])
+    audit = t.audit_live(net, f"zmq+sub://127.0.0.1:{PORT}", deep=True)
     wait_until(lambda: net.connected(PORT), 10, "the consumer is connected")
     t.wait_subscribed()
     t.send(net, plan, rate=40000, first=20000)
@@ -82,6 +83,8 @@ def test_consumer_late_pub(t):
     expect_equal(int(said["packets"]), 20000, f"packets in the summary {said}")
     expect_equal(int(said["missed_before_first"]), 20000, f"packets before the first, in the summary {said}")
     expect_equal(int(said["missing_packets"]), 0, f"lost in the summary {said}")
+    stated = audit.finish(sent=plan["count"], run=run)
+    expect_equal((stated["losses"], stated["figures"]["not_covered"]), (["not_covered"], 20000), "what verify says")
 
 
 def test_pub_loss_is_visible(t):
@@ -148,6 +151,7 @@ def test_consumer_killed_kafka(t):
     cat, checker = t.cat_and_check(net, plan, url, check=FACTS)
     expect_equal(cat.wait(60), 0, f"exit code of cat ({cat.err})")
     t.checked(checker)
+    t.audit(net, url, no_loss=True, sent=plan["count"], run=run, deep=True)
 
 
 def test_signals(t):
@@ -157,7 +161,7 @@ def test_signals(t):
         folder = t.shared_folder(f"packets-{number.name}")
         run = t.capture(net, folder)
         sender = t.start("sender", net.command(wbtest.SENDER, wbtest.SENDING_SIDE, "--count", "400000", "--rate", "100000"))
-        time.sleep(1)
+        wait_until(lambda: net.received() > 60000, 20, "packets arrive")
         began = time.monotonic()
         run.stop(number)
         took = time.monotonic() - began
@@ -169,13 +173,14 @@ def test_signals(t):
         cat, checker = t.cat_and_check(net, {"count": 400000}, folder, check=[*FACTS, "--allow-missing", "1"])
         expect_equal(cat.wait(30), 0, f"exit code of cat ({cat.err})")
         expect_equal(t.checked(checker)["packets"], total["accepted"], "packets in the files")
+        t.audit(net, folder, no_loss=True, sent=total["kernel_seen"], run=run)
 
 
 def test_interface_vanishes(t):
-    """The interface is deleted under the capture: it says so, publishes what it has, and ends with 1."""
+    """The interface is deleted under a capture that shall not wait: it says so, publishes what it has, ends with 1."""
     net = t.net()
     folder = t.shared_folder("packets")
-    run = t.capture(net, folder)
+    run = t.capture(net, folder, "--no-reopen")
     t.send(net, {"count": 5000}, rate=20000)
     net.run("ip", "link", "del", CAPTURED_SIDE)
     expect_equal(run.wait(20), 1, f"exit code of run ({run.err})")
@@ -183,6 +188,7 @@ def test_interface_vanishes(t):
     cat, checker = t.cat_and_check(net, {"count": 5000}, folder, check=FACTS)
     expect_equal(cat.wait(30), 0, f"exit code of cat ({cat.err})")
     t.checked(checker)
+    t.audit(net, folder, no_loss=True, sent=5000, run=run)
 
 
 def test_output_closed(t):

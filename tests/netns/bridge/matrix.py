@@ -10,6 +10,9 @@ from wbtest import CAPTURED_SIDE, FRAMES, expect, expect_equal, wait_until
 PLAN = {"count": FRAMES, "flows": 256, "sizes": "mixed", "seed": 42}
 RATE = 110000  # well below what two cores carry with sender, bridge, bus and consumer on them
 PORT = 5555
+# Nothing may be lost although the machine may stop everybody for some seconds.
+RING = ["--block-count", 256, "--retire", "40ms"]
+QUEUE = 500  # messages: PUB drops for a subscriber that is stopped longer than this holds
 
 
 def facts(sent):
@@ -31,8 +34,8 @@ def check_summary(cat):
 def live(t, transport, source):
     """A consumer that reads while packets are captured, until the end of every stream."""
     net = t.net()
-    run = t.capture(net, f"{transport}://127.0.0.1:{PORT}")
-    cat, checker = t.cat_and_check(net, PLAN, f"{source}://127.0.0.1:{PORT}",
+    run = t.capture(net, f"{transport}://127.0.0.1:{PORT}?sndhwm={QUEUE}", *RING)
+    cat, checker = t.cat_and_check(net, PLAN, f"{source}://127.0.0.1:{PORT}?rcvhwm={QUEUE}",
                                    check=["--interface", CAPTURED_SIDE, "--direction", "in"])
     wait_until(lambda: net.connected(PORT), 10, "the consumer is connected")
     t.wait_subscribed()
@@ -50,7 +53,7 @@ def live(t, transport, source):
 
 def stored(t, net, to, source):
     """A consumer that comes when all is over."""
-    run = t.capture(net, to)
+    run = t.capture(net, to, *RING)
     sent = t.send(net, PLAN, rate=RATE)
     total = t.settle(run, FRAMES, lossless=True, workers=2)
     expect_equal(total["delivered"], FRAMES, "delivered to the bus")
@@ -60,6 +63,7 @@ def stored(t, net, to, source):
     expect_equal(found["packets"], FRAMES, "packets at the consumer")
     expect_equal(found["bytes"], sent["bytes"], "bytes at the consumer")
     check_summary(cat)
+    t.audit(net, source, no_loss=True, sent=FRAMES, run=run)
 
 
 def test_zmq_push(t):
@@ -90,6 +94,7 @@ def test_kafka_compressed(t):
         cat, checker = t.cat_and_check(net, plan, url, check=["--interface", CAPTURED_SIDE, "--direction", "in"])
         expect_equal(cat.wait(60), 0, f"exit code of cat ({cat.err})")
         t.checked(checker)
+        t.audit(net, url, no_loss=True, sent=plan["count"], run=run, deep=True)
 
 
 def test_file(t):

@@ -44,6 +44,7 @@ def test_broker_comes_later(t):
     cat, checker = t.cat_and_check(net, plan, URL, check=["--interface", CAPTURED_SIDE, "--direction", "in"])
     expect_equal(cat.wait(30), 0, f"exit code of cat ({cat.err})")
     t.checked(checker)
+    t.audit(net, URL, no_loss=True, sent=5000, run=run, deep=True)
 
 
 def test_missing_topic(t):
@@ -60,6 +61,7 @@ def test_missing_topic(t):
     net.run(wbtest.PYTHON, "-c", create, broker.servers)
     total = t.settle(run, 5000, lossless=True, workers=2)
     expect_equal(total["delivered"], 5000, "delivered")
+    t.audit(net, URL, no_loss=True, sent=5000, run=run)
     expect_equal(run.err.count("topic 'packets'"), 1, f"times that it was said: {run.err}")
 
 
@@ -80,6 +82,7 @@ def test_flush_time(t):
     expect_equal(run.wait(20), 0, f"exit code of run ({run.err})")
     total = ledger.check(run.ledger_path, sent=5000, lossless=True, workers=2)
     expect_equal(total["delivered"], 5000, "delivered")
+    t.audit(net, URL, no_loss=True, sent=5000)
 
 
 def test_push_without_consumer(t):

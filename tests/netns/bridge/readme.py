@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What README.md shows does what it says: the Python consumer is taken from its text."""
 import os
+import pathlib
 import re
 
 from prelude import wbtest
@@ -34,6 +35,39 @@ def test_python_consumer(t):
         expect(sent["first_ns"] - 10**9 < int(time) < sent["last_ns"] + 10**9, f"time {time}")
         expect_equal(interface, CAPTURED_SIDE, "interface name")
         expect_equal(len(data), 2 * int(length), "hexadecimal digits of the frame")
+
+
+def test_curve(t):
+    """The four lines that encrypt: keys, a publisher, a subscriber of ours, and one in Python."""
+    text = (wbtest.ROOT / "README.md").read_text()
+    lines = re.findall(r"^    (\S.*curve.*|\S.*keygen.*)$", text, re.MULTILINE)
+    expect_equal(len(lines), 4, "lines of the example in README.md")
+    net = t.net()
+    env = dict(os.environ, PATH=f"{pathlib.Path(wbtest.WIREBUS).parent}:/usr/bin:/bin", PYTHONPATH=t.proto_folder(),
+               PYTHONDONTWRITEBYTECODE="1")
+    for ours, theirs in (("sudo ", ""), ("eth0", CAPTURED_SIDE), ("192.0.2.1", "127.0.0.1"),
+                         ("tests/clients", str(wbtest.CLIENTS))):
+        expect(any(ours in line for line in lines), f"{ours!r} is not in the example")
+        lines = [line.replace(ours, theirs) for line in lines]
+
+    def start(name, line, more=""):
+        return t.start(name, net.command("sh", "-c", f"cd {t.folder} && exec {line} {more}"), env=env)
+
+    run_command(["sh", "-c", f"cd {t.folder} && {lines[0]}"], env=env)
+    run = start("run", lines[1], f"--ledger {t.path('ledger.json')}")
+    run.ledger_path = t.path("ledger.json")
+    t.wait_capturing(run)
+    cat = start("cat", lines[2], "-o json -w cat.json")
+    consumer = start("consumer", lines[3])
+    wbtest.wait_until(lambda: len(net.run("ss", "-Htn", "state", "established", "( sport = :5555 )").splitlines()) == 2, 10,
+                      "both subscribers are connected")
+    t.wait_subscribed()
+    t.send(net, PLAN, rate=20000)
+    t.settle(run, PLAN["count"], lossless=True)
+    expect_equal(cat.wait(20), 0, f"exit code of cat ({cat.err})")
+    expect_equal(len(pathlib.Path(t.path("cat.json")).read_text().splitlines()), PLAN["count"], "packets of cat")
+    expect_equal(consumer.wait(20), 0, f"exit code of the consumer ({consumer.err})")
+    expect_equal(consumer.out.strip(), f"{PLAN['count']} packets in 1 streams, 0 lost", "what the consumer says")
 
 
 if __name__ == "__main__":

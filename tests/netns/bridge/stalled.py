@@ -5,13 +5,14 @@ buffers are back within a second of the four's leaving."""
 import json
 import time
 
-from prelude import wbtest
+from prelude import ledger, wbtest
 from wbtest import FULL, expect, expect_equal, wait_until
 
 PORT = 5558
 SECONDS = 60 if FULL else 20
 RATE = 20000
 FLAT_BYTES = 4 << 20
+END_OF_STREAM = 2
 
 
 def read_lines(process):
@@ -37,17 +38,18 @@ def sample_rss(run, seconds):
 class Scene:
     """A publisher, a healthy subscriber, and four that stand still."""
 
-    def __init__(self, t, kinds):
+    def __init__(self, t, kinds, *options, query="", curve=()):
         self.t = t
         self.net = t.net()
         url = f"tcp://127.0.0.1:{PORT}"
-        self.run = t.capture(self.net, f"zmq+pub://127.0.0.1:{PORT}", "--heartbeat", "100ms")
-        self.watcher = t.client(self.net, "counters_zmq.py", url)
-        self.stalled = [t.client(self.net, "stalled_zmq.py", url, kind) for kind in kinds]
-        wait_until(lambda: all("stalled" in process.out for process in self.stalled), 20, "four subscribers stand still")
+        self.run = t.capture(self.net, f"zmq+pub://127.0.0.1:{PORT}{query}", "--heartbeat", "100ms", *options)
+        self.watcher = t.client(self.net, "counters_zmq.py", *(["--curve", *curve] if curve else []), url)
+        wait_until(lambda: read_lines(self.watcher), 20, "the healthy subscriber receives")
+        self.stalled = [t.client(self.net, "stalled_zmq.py", url, kind, *curve) for kind in kinds]
+        wait_until(lambda: all("stalled" in process.out for process in self.stalled), 20, "the subscribers stand still")
 
-    def start_sender(self, count):
-        words = wbtest.plan_words({"count": count, "flows": 64})
+    def start_sender(self, count, **plan):
+        words = wbtest.plan_words({"count": count, "flows": 64, **plan})
         return self.t.start("sender", self.net.command(wbtest.SENDER, wbtest.SENDING_SIDE, "--rate", RATE, *words))
 
     def leave(self):
@@ -63,13 +65,22 @@ class Scene:
         time.sleep(0.5)
         total = self.t.settle(self.run, count, lossless=True, workers=2)
         expect_equal(total["kernel_dropped"], 0, "dropped by the kernel while subscribers stood still")
-        following = {}
+        expect_equal(self.received(), (count, 0), "packets at the healthy subscriber, and missing there")
+
+    def received(self):
+        """Packets that the healthy subscriber has, and those that are missing between them."""
+        following, packets, holes = {}, 0, 0
         for line in read_lines(self.watcher):
             stream, first = line["stream"], line["first_packet_seq"]
             # The subscriber may have come after the first heartbeats, which no packet precedes.
-            expect_equal(first, following.get(stream, 1), f"next packet of stream {stream}")
+            expect(first >= following.get(stream, 1), f"stream {stream} goes back to {first}")
+            holes += first - following.get(stream, 1)
+            packets += line["packets"]
             following[stream] = first + line["packets"]
-        expect_equal(sum(following.values()) - len(following), count, "packets at the healthy subscriber")
+        return packets, holes
+
+    def ended(self):
+        return sum(bool(line["flags"] & END_OF_STREAM) for line in read_lines(self.watcher)) == 2
 
 
 def test_memory_is_flat(t):
@@ -90,7 +101,20 @@ def test_memory_is_flat(t):
 
 def test_buffers_come_back(t):
     """Without any further packet that would make the publisher notice."""
-    scene = Scene(t, ["stop"] * 4)
+    come_back(t)
+
+
+def test_curve(t):
+    """The same with encryption."""
+    pairs = {name: t.path(name) for name in ("own", "theirs")}
+    for path in pairs.values():
+        wbtest.run([wbtest.WIREBUS, "keygen", "-o", path])
+    come_back(t, query=f"?curve_key={pairs['own']}.key&curve_allow={pairs['theirs']}.pub",
+              curve=(f"{pairs['theirs']}.key", f"{pairs['own']}.pub"))
+
+
+def come_back(t, **options):
+    scene = Scene(t, ["stop"] * 4, **options)
     count = RATE * 5
     sender = scene.start_sender(count)
     expect_equal(sender.wait(60), 0, f"exit code of the sender ({sender.err})")
@@ -100,6 +124,61 @@ def test_buffers_come_back(t):
     expect(pinned, "the four hold packets, and heartbeats go on")
     scene.leave()
     scene.check(count)
+
+
+# So little that one subscriber who stands still for seconds is enough: 16 buffers, and a ring of 2 MiB, for each worker.
+SMALL = ("--buffers", "16", "--block-count", "2", "--flush", "5s")
+SIZE = 1000
+STALL_SECONDS = 60 if FULL else 4
+
+
+def quiet(watcher):
+    """Messages so far, when none came for half a second."""
+    before = len(read_lines(watcher))
+    time.sleep(0.5)
+    return before if len(read_lines(watcher)) == before else 0
+
+
+def held_up(t, *options):
+    """slow=wait: one who stands still holds up everybody; memory is flat; when he has gone, it goes on. Returns the
+    scene when everything was sent."""
+    scene = Scene(t, ["stop"], *SMALL, *options, query="?slow=wait&sndhwm=8")
+    sender = scene.start_sender(RATE * (STALL_SECONDS + 4), sizes=SIZE)
+    wait_until(lambda: "holds up all others" in scene.run.err, 20, "run says that a subscriber holds up all")
+    before = wait_until(lambda: quiet(scene.watcher), 20, "the healthy subscriber receives nothing more")
+    samples = sample_rss(scene.run, STALL_SECONDS - 2)
+    expect(len(read_lines(scene.watcher)) - before <= 1, "the healthy subscriber was not held up")
+    expect(max(samples) - samples[0] <= FLAT_BYTES, f"memory grew by {(max(samples) - samples[0]) >> 10} KiB")
+    expect(sender.running(), f"the sender was to be busy still: {sender.err}")
+    scene.stalled[0].end()
+    wait_until(lambda: len(read_lines(scene.watcher)) > before + 5, 5, "it goes on for the others when he has gone")
+    expect_equal(sender.wait(60), 0, f"exit code of the sender ({sender.err})")
+    expect_equal(scene.run.err.count("holds up all others"), 1, "times that it was said")
+    return scene
+
+
+def test_wait_block(t):
+    """on_full=block: the kernel's ring absorbs, and counts what it cannot hold. What was captured reaches the others."""
+    scene = held_up(t)
+    scene.run.stop()
+    total = ledger.check(scene.run.ledger_path, sent=scene.net.received(), workers=2)
+    wait_until(scene.ended, 10, "both streams end")
+    print(f"kernel_dropped {total['kernel_dropped']}, handed over {total['handed_over']}")
+    expect(total["kernel_dropped"] > 10000, f"hardly anything was held up: {total}")
+    expect_equal((total["handed_over"], total["dropped"], total["failed"]), (total["accepted"], 0, 0), "outcomes")
+    expect_equal(scene.received(), (total["accepted"], 0), "packets at the healthy subscriber, and missing there")
+
+
+def test_wait_drop(t):
+    """on_full=drop: what finds no buffer is dropped, counted, and missing at the subscriber: the same number."""
+    scene = held_up(t, "--on-full", "drop")
+    scene.run.stop()
+    total = ledger.check(scene.run.ledger_path, sent=scene.net.received(), workers=2)
+    wait_until(scene.ended, 10, "both streams end")
+    print(f"dropped {total['dropped']}, handed over {total['handed_over']}")
+    expect(total["dropped"] > 10000, f"hardly anything was dropped: {total}")
+    expect_equal(total["dropped_no_buffer"] + total["dropped_bus_full"], total["dropped"], "causes")
+    expect_equal(scene.received(), (total["handed_over"], total["dropped"]), "packets at the healthy subscriber, and missing there")
 
 
 if __name__ == "__main__":

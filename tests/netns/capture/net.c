@@ -41,6 +41,16 @@ void net_enter(void)
 	write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
 }
 
+void net_skip(const char *reason)
+{
+	const char *ci = getenv("CI");
+
+	if (ci && !strcmp(ci, "true"))
+		fail_msg("CI=true, and this cannot be tested: %s", reason);
+	print_message("skipped: %s\n", reason);
+	skip();
+}
+
 void net_run(const char *format, ...)
 {
 	char command[512];
@@ -63,13 +73,19 @@ static bool is_running(const char *interface)
 	return system(command) == 0;
 }
 
+void net_wait_running(const char *interface)
+{
+	for (int i = 0; i < 100 && !is_running(interface); i++)
+		usleep(10000);
+}
+
 int net_set_up(void **state)
 {
 	net_run("ip link add " NET_LISTEN " address 02:00:00:00:00:01 type veth "
 		"peer name " NET_SEND " address 02:00:00:00:00:02");
 	net_run("ip link set " NET_LISTEN " up && ip link set " NET_SEND " up");
-	for (int i = 0; i < 100 && !(is_running(NET_LISTEN) && is_running(NET_SEND)); i++)
-		usleep(10000);
+	net_wait_running(NET_LISTEN);
+	net_wait_running(NET_SEND);
 	return 0;
 }
 
@@ -263,6 +279,27 @@ void net_take(struct tpacket *handle, struct net_copy *ret_copy)
 	copy_packet(&packet, ret_copy);
 	assert_false(tpacket_lease_next(&lease, &packet));
 	tpacket_release(&lease);
+}
+
+struct copies {
+	struct net_copy *next;
+	uint32_t left;
+};
+
+static void copy_next(const struct tpacket_packet *packet, void *argument)
+{
+	struct copies *copies = argument;
+
+	assert_true(copies->left > 0);
+	copies->left--;
+	copy_packet(packet, copies->next++);
+}
+
+uint32_t net_take_all(struct tpacket *handle, int idle_ms, struct net_copy *ret_copies, uint32_t max)
+{
+	struct copies copies = {.next = ret_copies, .left = max};
+
+	return net_drain(handle, idle_ms, copy_next, &copies);
 }
 
 void net_assert_nothing(struct tpacket *handle)

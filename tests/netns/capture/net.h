@@ -24,6 +24,8 @@
 
 /* Move the process to a namespace of its own; ends it with 77 without the right to. */
 void net_enter(void);
+/* Leave out a test that this machine cannot run, and say why. With CI=true, where everything is there, it fails. */
+void net_skip(const char *reason);
 /* Run a command, which must succeed. */
 void net_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -31,6 +33,8 @@ void net_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int net_set_up(void **state);
 int net_tear_down(void **state);
 
+/* Until the interface can transmit; at most a second. */
+void net_wait_running(const char *interface);
 unsigned int net_index(const char *interface);
 int net_count_descriptors(void);
 double net_now_ms(void);
@@ -65,6 +69,8 @@ struct net_copy {
 	uint8_t vnet_header[16];
 };
 void net_take(struct tpacket *handle, struct net_copy *ret_copy);
+/* Take what comes until nothing came for idle_ms, at most so many, their bytes copied. Returns how many. */
+uint32_t net_take_all(struct tpacket *handle, int idle_ms, struct net_copy *ret_copies, uint32_t max);
 void net_assert_nothing(struct tpacket *handle);
 /* Stop, drain, and read the counters, which must add up. */
 void net_finish(struct tpacket *handle, struct tpacket_counters *ret_counters);

@@ -47,6 +47,7 @@ static void test_bad_program(void **state)
 
 	/* Also when it comes later, before and after the start, and what was there stays. */
 	options.filter = NULL;
+	options.filter_length = 0;
 	struct tpacket *handle;
 	assert_int_equal(tpacket_open(&options, &handle, NULL), 0);
 	int before = net_count_descriptors();
@@ -88,7 +89,7 @@ static void test_no_rights(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* A descriptor limit makes socket(2), then eventfd(2) fail. */
+/* A descriptor limit makes eventfd(2), then socket(2) fail. */
 static void test_no_descriptors(void **state)
 {
 	struct tpacket_options options;
@@ -108,7 +109,7 @@ static void test_no_descriptors(void **state)
 		setrlimit(RLIMIT_NOFILE, &old);
 		assert_int_equal(r, -EMFILE);
 		assert_string_equal(
-			error.message, spare ? "eventfd: Too many open files" : "packet socket: Too many open files");
+			error.message, spare ? "packet socket: Too many open files" : "eventfd: Too many open files");
 		assert_null(handle);
 		int again = dup(0);
 		close(again);

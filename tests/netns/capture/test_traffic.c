@@ -5,10 +5,11 @@
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/net_tstamp.h>
 #include <net/if_arp.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -275,28 +276,52 @@ static void test_all_interfaces(void **state)
 	close(sender);
 }
 
-static bool is_promiscuous(const char *what)
+/* How many have switched it on at the interface: "promiscuity" or "allmulti". */
+static void assert_mode(const char *what, int want)
 {
-	char command[128];
-
-	snprintf(command, sizeof(command), "ip -d link show dev " NET_LISTEN " | grep -q '%s 1'", what);
-	return system(command) == 0;
+	net_run("ip -d link show dev " NET_LISTEN " | grep -q '%s %d '", what, want);
 }
 
+/* Each of the two, both, and neither; and none is left behind. */
 static void test_promiscuous(void **state)
 {
-	struct tpacket_options options;
+	for (int both = 0; both < 4; both++) {
+		struct tpacket_options options;
+		net_options(&options);
+		options.promiscuous = both & 1;
+		options.all_multicast = both & 2;
+		struct tpacket *handle = net_open(&options);
+		assert_mode("promiscuity", options.promiscuous);
+		assert_mode("allmulti", options.all_multicast);
+		tpacket_close(handle);
+		assert_mode("promiscuity", 0);
+		assert_mode("allmulti", 0);
+	}
+}
 
-	net_options(&options);
-	struct tpacket *handle = net_open(&options);
-	assert_false(is_promiscuous("promiscuity"));
-	tpacket_close(handle);
-	options.promiscuous = true;
-	options.all_multicast = true;
-	handle = net_open(&options);
-	assert_true(is_promiscuous("promiscuity"));
-	tpacket_close(handle);
-	assert_false(is_promiscuous("promiscuity"));
+/* Asked of the kernel, as a veth has no clock of its own that a packet could bring along. */
+static void test_timestamp_source(void **state)
+{
+	const struct {
+		enum tpacket_timestamp asked;
+		int want;
+	} cases[] = {
+		{TPACKET_TIMESTAMP_SOFTWARE, 0},
+		{TPACKET_TIMESTAMP_HARDWARE, SOF_TIMESTAMPING_RAW_HARDWARE},
+	};
+
+	for (size_t i = 0; i < 2 * 3; i++) {
+		struct tpacket_options options;
+		int source = -1;
+		socklen_t length = sizeof(source);
+		net_options(&options);
+		options.version = (enum tpacket_version)(1 + i / 2);
+		options.timestamp = cases[i % 2].asked;
+		struct tpacket *handle = net_open(&options);
+		assert_int_equal(getsockopt(tpacket_fd(handle), SOL_PACKET, PACKET_TIMESTAMP, &source, &length), 0);
+		assert_int_equal(source, cases[i % 2].want);
+		tpacket_close(handle);
+	}
 }
 
 static void test_flow_hash(void **state)
@@ -334,6 +359,7 @@ int main(void)
 		NET_TEST(test_datagram_socket),
 		NET_TEST(test_all_interfaces),
 		NET_TEST(test_promiscuous),
+		NET_TEST(test_timestamp_source),
 		NET_TEST(test_flow_hash),
 	};
 	net_enter();

@@ -35,11 +35,12 @@ static int fake_next(
 
 static const struct wb_source_ops fake_source = {.name = "fake", .next = fake_next};
 
-static int fake_packet(struct wb_sink *sink, const struct wbproto_record *record)
+static int fake_packet(struct wb_sink *sink, const struct wbproto_record *record, unsigned int marks)
 {
 	if (sink->answer && sink->count >= sink->answer_after)
 		return sink->answer;
 	assert_true(sink->count < MAX_SEEN);
+	sink->late += marks & WB_SINK_LATE;
 	sink->seen[sink->count++] = record->stream_id * 1000 + record->packet_seq;
 	if (sink->count < 8)
 		snprintf(sink->names + strlen(sink->names), sizeof(sink->names) - strlen(sink->names), "%.*s ",
@@ -49,9 +50,10 @@ static int fake_packet(struct wb_sink *sink, const struct wbproto_record *record
 	return 0;
 }
 
-static int fake_batch(struct wb_sink *sink, const struct wbproto_reader *reader)
+static int fake_batch(struct wb_sink *sink, const struct wb_sink_batch *batch)
 {
 	sink->batches++;
+	sink->outside += batch->outside;
 	return 0;
 }
 
@@ -73,11 +75,13 @@ int set_up(void **state)
 	assert_non_null(out);
 	scene->source.last = -ENODATA;
 	scene->source.out = scene->sink.out = out;
+	scene->out.stream = out;
+	scene->out.name = "there";
 	scene->args = (struct wb_cat_args){.source_ops = &fake_source,
 		.source = &scene->source,
 		.sink_ops = &fake_sink,
 		.sink = &scene->sink,
-		.out = out,
+		.out = &scene->out,
 		.stop = &scene->stop};
 	wb_cat_init(&scene->cat);
 	*state = scene;
@@ -128,7 +132,7 @@ void add_batch(struct scene *scene, struct batch facts)
 	assert_int_equal(wbproto_encoder_create(WBPROTO_ENCODER_DIRECT, &encoder), 0);
 	assert_int_equal(wbproto_encoder_open(encoder, step->data, room, &batch), 0);
 	for (uint32_t i = 0; i < facts.packets; i++) {
-		struct wbproto_packet packet = {.time_unix_ns = 1,
+		struct wbproto_packet packet = {.time_unix_ns = facts.time_ns ? facts.time_ns + i : 1,
 			.interface_index = facts.interface_index ? facts.interface_index + i : 3,
 			.data = "abc",
 			.captured_length = 3,

@@ -33,6 +33,8 @@ struct wb_sink {
 	uint64_t seen[MAX_SEEN]; /* stream * 1000 + packet_seq */
 	size_t count;
 	size_t batches;
+	size_t outside; /* of those: heads of batches before the range */
+	size_t late;    /* packets that are marked so */
 	char names[64]; /* of the interfaces, in order */
 	int answer;     /* of packet() after answer_after packets */
 	size_t answer_after;
@@ -45,6 +47,7 @@ struct wb_sink {
 struct scene {
 	struct wb_source source;
 	struct wb_sink sink;
+	struct wb_output out;
 	struct wb_cat cat;
 	struct wb_cat_args args;
 	atomic_bool stop;
@@ -62,6 +65,7 @@ struct batch {
 	uint32_t packets;
 	uint32_t flags;
 	uint64_t dropped;
+	uint64_t time_ns;         /* of the first packet, the next ones are 1 ns later each; 0: all have the time 1 */
 	uint32_t interface_index; /* of the packets, plus their position; 0: interface 3, which has a name */
 };
 void add_batch(struct scene *scene, struct batch facts);

@@ -37,6 +37,25 @@ static struct wb_batch *unhold(struct wb_lane *bus)
 	return batch;
 }
 
+/* Without the lock: bus->result, cause and fail_every do not change while something is published. */
+static void settle(struct wb_lane *bus, struct wb_batch *batch)
+{
+	uint32_t count = batch->record_count;
+
+	if (!bus->fail_every || !count) {
+		batch->settle(batch, bus->result, bus->cause);
+		return;
+	}
+	for (uint32_t i = 1; i <= count; i++) {
+		bool failed = i % bus->fail_every == 0;
+		bool last = batch->settle_records(batch, i - 1, 1, failed ? WB_RESULT_FAILED : bus->result,
+			failed ? bus->fail_cause : WB_CAUSE_NONE);
+
+		if (last != (i == count))
+			abort();
+	}
+}
+
 static void *settle_main(void *context)
 {
 	struct wb_lane *bus = context;
@@ -51,7 +70,7 @@ static void *settle_main(void *context)
 		}
 		batch = unhold(bus);
 		pthread_mutex_unlock(&bus->lock);
-		batch->settle(batch, bus->result, bus->cause);
+		settle(bus, batch);
 		pthread_mutex_lock(&bus->lock);
 	}
 	pthread_mutex_unlock(&bus->lock);
@@ -69,6 +88,7 @@ void fake_bus_init(struct wb_lane *bus)
 	pthread_cond_init(&bus->changed, &attributes);
 	pthread_condattr_destroy(&attributes);
 	bus->result = WB_RESULT_DELIVERED;
+	bus->fail_cause = WB_CAUSE_REFUSED;
 	if (pthread_create(&bus->thread, NULL, settle_main, bus) != 0)
 		abort();
 }
@@ -80,8 +100,10 @@ void fake_bus_fini(struct wb_lane *bus)
 	pthread_cond_broadcast(&bus->changed);
 	pthread_mutex_unlock(&bus->lock);
 	pthread_join(bus->thread, NULL);
-	for (size_t i = 0; i < bus->message_count; i++)
+	for (size_t i = 0; i < bus->message_count; i++) {
 		free(bus->messages[i].data);
+		free(bus->messages[i].records);
+	}
 	free(bus->messages);
 	free(bus->held);
 	free(bus->held_message);
@@ -118,7 +140,7 @@ size_t fake_bus_release(struct wb_lane *bus, size_t count)
 		pthread_mutex_unlock(&bus->lock);
 		if (!batch)
 			break;
-		batch->settle(batch, bus->result, bus->cause);
+		settle(bus, batch);
 	}
 	return done;
 }
@@ -184,9 +206,15 @@ static void keep(struct wb_lane *bus, const struct wb_batch *batch, const struct
 	memcpy(message->data, batch->data, batch->size);
 	message->batch = *batch;
 	memcpy(message->session_id, batch->session_id, sizeof message->session_id);
+	if (batch->record_count) {
+		message->records = grow(NULL, batch->record_count, sizeof *message->records);
+		memcpy(message->records, batch->records, batch->record_count * sizeof *message->records);
+	}
 	message->key_size = route->key_size;
-	if (route->key_size < sizeof message->key)
+	if (route->key_size && route->key_size < sizeof message->key)
 		memcpy(message->key, route->key, route->key_size);
+	if (route->topic_suffix)
+		strncpy(message->topic_suffix, route->topic_suffix, sizeof message->topic_suffix - 1);
 	message->default_topic = !route->topic;
 	message->partition = route->partition;
 	message->published_ns = monotonic_ns();
@@ -216,7 +244,7 @@ static int fake_publish(struct wb_lane *bus, struct wb_batch *batch, const struc
 	pthread_cond_broadcast(&bus->changed);
 	pthread_mutex_unlock(&bus->lock);
 	if (now)
-		batch->settle(batch, bus->result, bus->cause);
+		settle(bus, batch);
 	return r;
 }
 

@@ -26,7 +26,9 @@ struct fake_message {
 	uint8_t *data;         /* copy */
 	struct wb_batch batch; /* its data and session_id must not be followed: use the copies */
 	uint8_t session_id[16];
+	struct wb_record *records; /* copy; NULL: not in record mode */
 	char key[128];
+	char topic_suffix[16];
 	size_t key_size;
 	bool default_topic;
 	int32_t partition;
@@ -41,7 +43,9 @@ struct wb_lane {
 	enum fake_settling settling;
 	enum wb_result result;
 	enum wb_cause cause;
-	int error; /* publish() says so error_count times more */
+	unsigned int fail_every;  /* record mode: so many records fail, each is settled by itself; 0: all at once */
+	enum wb_cause fail_cause; /* of these */
+	int error;                /* publish() says so error_count times more */
 	uint64_t error_count;
 	struct fake_message *messages;
 	size_t message_count;

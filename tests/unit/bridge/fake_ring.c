@@ -126,7 +126,7 @@ void fake_ring_push_error(struct tpacket *ring, int error)
 	item->bytes = allocate(0);
 	pthread_mutex_lock(&ring->lock);
 	append(ring, item);
-	if (error == -ENODEV)
+	if (error == -ENODEV && !ring->reopens)
 		ring->pending--; /* it stays */
 	pthread_mutex_unlock(&ring->lock);
 }
@@ -179,7 +179,7 @@ static int take(struct tpacket *ring, struct tpacket_lease *ret_lease)
 	struct fake_item *item = ring->first;
 	int error = item->error;
 
-	if (error == -ENODEV)
+	if (error == -ENODEV && !ring->reopens)
 		return error;
 	ring->first = item->next;
 	if (!ring->first)
@@ -224,6 +224,22 @@ int tpacket_acquire(struct tpacket *ring, int timeout_ms, struct tpacket_lease *
 unlock:
 	pthread_mutex_unlock(&ring->lock);
 	return r;
+}
+
+/* The interface: loopback, so that its speed is asked for in vain. */
+unsigned int tpacket_interface_index(const struct tpacket *ring)
+{
+	return ring->interface_index;
+}
+
+uint16_t tpacket_hardware_type(const struct tpacket *ring)
+{
+	return ring->hardware_type;
+}
+
+int tpacket_fd(const struct tpacket *ring)
+{
+	return -1;
 }
 
 bool tpacket_lease_next(struct tpacket_lease *lease, struct tpacket_packet *ret_packet)
@@ -281,5 +297,7 @@ int tpacket_stats(struct tpacket *ring, struct tpacket_counters *ret_counters)
 	*ret_counters = ring->counters;
 	pthread_mutex_unlock(&ring->lock);
 	ret_counters->delivered = ret_counters->seen - ret_counters->dropped;
+	if (ring->after_stats)
+		ring->after_stats(ring->after_stats_context);
 	return 0;
 }

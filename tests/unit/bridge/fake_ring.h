@@ -30,7 +30,12 @@ struct tpacket {
 	bool stopped;
 	uint64_t lost_at_stop; /* dropped by the kernel just before tpacket_stop(); set it before the start */
 	bool late;             /* set it before the start: nothing can be read before tpacket_stop() */
-	bool misused;          /* a second lease, a release of nothing, a push after the stop */
+	bool reopens;          /* set it before the start: -ENODEV is reported once */
+	unsigned int interface_index;
+	uint16_t hardware_type;
+	void (*after_stats)(void *context); /* what happens right after tpacket_stats(); NULL: nothing */
+	void *after_stats_context;
+	bool misused; /* a second lease, a release of nothing, a push after the stop */
 };
 
 void fake_ring_init(struct tpacket *ring);
@@ -38,7 +43,7 @@ void fake_ring_fini(struct tpacket *ring);
 
 /* Append one lease with copies of the packets. After tpacket_stop() nothing gets in: returns false. */
 bool fake_ring_push(struct tpacket *ring, const struct tpacket_packet *packets, size_t count);
-/* Append an error; -ENODEV is reported for ever. */
+/* Append an error; -ENODEV is reported for ever, unless the ring reopens. */
 void fake_ring_push_error(struct tpacket *ring, int error);
 /* The kernel drops packets because the ring is full. */
 void fake_ring_lose(struct tpacket *ring, uint64_t packets);

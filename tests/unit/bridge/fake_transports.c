@@ -89,6 +89,7 @@ const struct wb_transport_ops wb_transport_kafka = {
 	.abi = WB_TRANSPORT_ABI,
 	.name = "Kafka",
 	.schemes = kafka_schemes,
+	.capabilities = WB_TRANSPORT_RECORDS,
 	.rows = kafka_rows,
 	.options_size = sizeof(struct fake_kafka_options),
 	.takes_properties = true,

@@ -61,7 +61,7 @@ char *through_sink(
 	assert_non_null(stream);
 	assert_int_equal(ops->open(stream, &sink, &error), 0);
 	for (size_t i = 0; i < count; i++)
-		assert_int_equal(ops->packet(sink, &records[i]), 0);
+		assert_int_equal(ops->packet(sink, &records[i], 0), 0);
 	assert_int_equal(ops->finish(sink), 0);
 	ops->close(sink);
 	assert_int_equal(fclose(stream), 0);

@@ -33,8 +33,10 @@ void rig_batch_init(struct rig_batch *batch, uint32_t worker, uint64_t sequence,
 	assert_true(size >= HEAD_BYTES);
 	for (size_t i = 0; i < size; i++)
 		data[i] = content(worker, sequence, i);
-	memcpy(data, &sequence, 8);
-	memcpy(data + 8, &worker, 4);
+	/* As every message: not 0, which no field begins with. */
+	data[0] = 0x0a;
+	memcpy(data + 1, &sequence, 8);
+	memcpy(data + 9, &worker, 4);
 	memset(batch, 0, sizeof(*batch));
 	for (size_t i = 0; i < sizeof(batch->session); i++)
 		batch->session[i] = (uint8_t)(0x10 + i);
@@ -59,9 +61,9 @@ uint64_t rig_check(const uint8_t *data, size_t size, uint32_t *ret_worker)
 	uint32_t worker;
 
 	assert_true(size >= HEAD_BYTES);
-	memcpy(&sequence, data, 8);
-	memcpy(&worker, data + 8, 4);
-	for (size_t i = 12; i < size; i++)
+	memcpy(&sequence, data + 1, 8);
+	memcpy(&worker, data + 9, 4);
+	for (size_t i = 13; i < size; i++)
 		if (data[i] != content(worker, sequence, i))
 			fail_msg("byte %zu of batch %llu differs", i, (unsigned long long)sequence);
 	if (ret_worker)

@@ -170,7 +170,7 @@ static void test_disk_full(void **state)
 	add_batch(scene, (struct batch){.stream = 1, .seq = 1, .first = 1, .packets = 5});
 	assert_int_equal(wb_cat_run(&scene->cat, &scene->args), -ENOSPC);
 	assert_int_equal(scene->cat.end, WB_CAT_END_FAILED);
-	assert_string_equal(scene->cat.error.message, "cannot write the packets: No space left on device");
+	assert_string_equal(scene->cat.error.message, "cannot write the packets to there: No space left on device");
 }
 
 static void test_disk_full_at_end(void **state)
@@ -212,6 +212,82 @@ static void test_records(void **state)
 	assert_string_equal(scene->sink.names, "veth0 veth0 veth0 ");
 }
 
+#define OF_RECORDS WBPROTO_BATCH_RECORD_MODE
+#define END (WBPROTO_BATCH_RECORD_MODE | WBPROTO_BATCH_END_OF_STREAM)
+
+static void expect_stream(struct scene *scene, uint64_t missing_packets, uint64_t missing_messages, uint64_t duplicates)
+{
+	const struct wb_stream *stream;
+
+	assert_int_equal(wb_cat_run(&scene->cat, &scene->args), 0);
+	assert_int_equal(scene->cat.streams.untracked_messages, 0);
+	stream = stream_at(scene, 0);
+	assert_int_equal(stream->numbers.missing, missing_packets);
+	assert_int_equal(stream->batches.missing, missing_messages);
+	assert_int_equal(stream->duplicates, duplicates);
+	assert_int_equal(stream->out_of_order, 0);
+}
+
+/* Numbers of messages that are in the other topic are not missing. */
+static void test_records_alone(void **state)
+{
+	struct scene *scene = *state;
+
+	add_record(scene, 2, 1);
+	add_record(scene, 3, 2);
+	add_record(scene, 5, 3);
+	add_record(scene, 9, 6);
+	add_record(scene, 9, 6);
+	expect_stream(scene, 2, 0, 1);
+	EXPECT_SEEN(scene, 1001, 1002, 1003, 1006);
+}
+
+/*
+ * The ledger's messages have numbers of their own, by which a missing one shows. Of packets only the end says what
+ * precedes it: what others tell of may still be under way in the other topic.
+ */
+static void test_ledger_alone(void **state)
+{
+	struct scene *scene = *state;
+
+	add_batch(scene, (struct batch){.stream = 1, .seq = 1, .first = 1, .flags = OF_RECORDS});
+	add_batch(scene, (struct batch){.stream = 1, .seq = 12, .first = 11, .flags = OF_RECORDS});
+	add_batch(scene, (struct batch){.stream = 1, .seq = 24, .first = 21, .flags = END});
+	add_batch(scene, (struct batch){.stream = 1, .seq = 24, .first = 21, .flags = END});
+	expect_stream(scene, 0, 1, 1);
+	assert_int_equal(wb_sequence_before(&stream_at(scene, 0)->numbers), 20);
+	assert_int_equal(stream_at(scene, 0)->announced, 11);
+	assert_true(stream_at(scene, 0)->ended);
+}
+
+static void test_records_and_ledger(void **state)
+{
+	struct scene *scene = *state;
+
+	add_batch(scene, (struct batch){.stream = 1, .seq = 1, .first = 1, .flags = OF_RECORDS});
+	add_record(scene, 2, 1);
+	add_record(scene, 3, 2);
+	add_batch(scene, (struct batch){.stream = 1, .seq = 4, .first = 3, .flags = OF_RECORDS});
+	add_record(scene, 5, 3);
+	/* Two were given up at the end: only the ledger knows. */
+	add_batch(scene, (struct batch){.stream = 1, .seq = 8, .first = 6, .flags = END});
+	expect_stream(scene, 2, 0, 0);
+	EXPECT_SEEN(scene, 1001, 1002, 1003);
+	assert_true(stream_at(scene, 0)->ended);
+}
+
+/* A message of the ledger with a number that it cannot have, or with packets, is no message of a ledger. */
+static void test_ledger_that_cannot_be(void **state)
+{
+	struct scene *scene = *state;
+
+	add_batch(scene, (struct batch){.stream = 1, .seq = 4, .first = 5, .flags = OF_RECORDS});
+	add_batch(scene, (struct batch){.stream = 1, .seq = 4, .first = 1, .packets = 1, .flags = OF_RECORDS});
+	assert_int_equal(wb_cat_run(&scene->cat, &scene->args), 0);
+	assert_int_equal(scene->cat.streams.count, 0);
+	assert_int_equal(scene->cat.streams.untracked_messages, 2);
+}
+
 static void test_interfaces(void **state)
 {
 	struct scene *scene = *state;
@@ -241,13 +317,14 @@ static void test_summary(void **state)
 	assert_non_null(strstr(text,
 		"{\"end\":\"end of data\",\"messages\":3,\"packets\":3,\"damaged\":0,\"duplicates\":1,"
 		"\"stale\":0,\"out_of_order\":0,\"missing_packets\":3,\"missing_messages\":1,"
-		"\"missed_before_first\":3,\"kernel_dropped\":8,\"untracked_messages\":0,"
+		"\"missed_before_first\":3,\"kernel_dropped\":8,\"late\":0,\"outside\":0,\"filtered\":0,\"untracked_"
+		"messages\":0,"
 		"\"untracked_packets\":0,\"streams\":[\n{\"session\":\"01020300-0000-0000-0000-000000000000\","
 		"\"node\":\"lab1\",\"worker\":1,\"stream\":1,\"messages\":2,\"packets\":3,"
 		"\"first_packet_seq\":4,\"last_packet_seq\":9,\"missed_before_first\":3,\"missing_packets\":3,"
 		"\"missing_ranges\":[[6,8]],\"missing_ranges_complete\":true,\"missing_messages\":1,"
 		"\"duplicates\":1,\"stale\":0,\"out_of_order\":0,\"kernel_dropped\":8,\"counters\":{"));
-	assert_non_null(strstr(text, "\"dropped_spool_full\":0},\"ended\":false}]}\n"));
+	assert_non_null(strstr(text, "\"interface_gap_nano\":0},\"ended\":false}]}\n"));
 	stream = open_memstream(&people, &length);
 	wb_cat_summary_text(&scene->cat, stream);
 	fclose(stream);
@@ -276,6 +353,10 @@ int main(void)
 		SCENE(test_disk_full_at_end),
 		SCENE(test_no_bus),
 		SCENE(test_records),
+		SCENE(test_records_alone),
+		SCENE(test_ledger_alone),
+		SCENE(test_records_and_ledger),
+		SCENE(test_ledger_that_cannot_be),
 		SCENE(test_interfaces),
 		SCENE(test_summary),
 	};

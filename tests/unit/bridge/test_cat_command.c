@@ -195,7 +195,8 @@ static void test_pcapng_and_summary(void **state)
 	assert_int_equal(facts.statistics, 1);
 	free(text);
 	text = content(summary, &length);
-	assert_non_null(strstr(text, "{\"end\":\"count reached\",\"messages\":2,\"packets\":150,"));
+	assert_non_null(strstr(text, "{\"end\":\"count reached\",\"messages\":"));
+	assert_non_null(strstr(text, ",\"packets\":150,"));
 	free(text);
 	unlink(summary);
 }

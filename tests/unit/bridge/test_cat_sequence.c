@@ -56,10 +56,35 @@ static void test_holes(void **state)
 	assert_int_equal(s.first, 2);
 	assert_int_equal(wb_sequence_expect(&s, 30), 0);
 	expect_holes(&s, "3-4 27-29");
+	/* One hole, however often its end is put off. */
+	assert_int_equal(wb_sequence_expect(&s, 28), 0);
+	assert_int_equal(wb_sequence_expect(&s, 30), 0);
+	expect_holes(&s, "3-4 27-29");
 	assert_int_equal(s.missing, 5);
 	assert_int_equal(wb_sequence_look(&s, 28), WB_SEQUENCE_LATE);
 	assert_int_equal(wb_sequence_look(&s, 26), WB_SEQUENCE_SEEN);
 	assert_int_equal(wb_sequence_look(&s, 30), WB_SEQUENCE_NEW);
+	wb_sequence_fini(&s);
+}
+
+/* Holes at both ends grow, and stay one each. */
+static void test_touching_holes(void **state)
+{
+	struct wb_sequence s = {0};
+
+	assert_int_equal(wb_sequence_add(&s, 50, 1), WB_SEQUENCE_NEW);
+	assert_int_equal(wb_sequence_expect(&s, 60), 0);
+	assert_int_equal(wb_sequence_expect(&s, 70), 0);
+	expect_holes(&s, "51-69");
+	assert_int_equal(wb_sequence_expect(&s, 40), 0);
+	assert_int_equal(wb_sequence_expect(&s, 30), 0);
+	expect_holes(&s, "30-49 51-69");
+	assert_int_equal(wb_sequence_add(&s, 20, 5), WB_SEQUENCE_LATE);
+	expect_holes(&s, "25-49 51-69");
+	assert_int_equal(wb_sequence_add(&s, 80, 1), WB_SEQUENCE_NEW);
+	expect_holes(&s, "25-49 51-79");
+	assert_int_equal(s.missing, 54);
+	assert_int_equal(s.first, 20);
 	wb_sequence_fini(&s);
 }
 
@@ -109,12 +134,12 @@ static void test_model(void **state)
 
 		for (int step = 0; step < 60; step++) {
 			uint64_t first = 1 + (uint64_t)rand() % NUMBERS, count = 1 + (uint64_t)rand() % 8, fresh = 0,
-				 missing = 0;
+				 missing = 0, holes = 0;
 			int verdict, expected;
 
 			if (rand() % 10 == 0) {
 				assert_int_equal(wb_sequence_expect(&s, first), 0);
-				least = least ? least : first;
+				least = least && least < first ? least : first;
 				next = first > next ? first : next;
 				continue;
 			}
@@ -132,10 +157,12 @@ static void test_model(void **state)
 			assert_int_equal(verdict, expected);
 			for (uint64_t i = least; i < next; i++) {
 				missing += !seen[i];
+				holes += !seen[i] && (i == least || seen[i - 1]);
 				assert_int_equal(
 					wb_sequence_look(&s, i), seen[i] ? WB_SEQUENCE_SEEN : WB_SEQUENCE_LATE);
 			}
 			assert_int_equal(s.missing, missing);
+			assert_int_equal(s.hole_count, holes);
 			assert_int_equal(s.first, least);
 			assert_int_equal(s.next, next);
 		}
@@ -147,6 +174,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_holes),
+		cmocka_unit_test(test_touching_holes),
 		cmocka_unit_test(test_bad_numbers),
 		cmocka_unit_test(test_forgotten),
 		cmocka_unit_test(test_model),

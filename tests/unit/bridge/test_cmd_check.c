@@ -125,10 +125,18 @@ static void test_help(void **state)
 {
 	assert_int_equal(RUN(A("-h")), WB_EXIT_OK);
 	assert_string_equal(err, "");
-	assert_memory_equal(out, "Usage: wirebus check -c FILE\n", 29);
+	assert_memory_equal(out, "Usage: wirebus check -c FILE [--plugin FILE...]\n", 48);
+	assert_non_null(strstr(out, "\n      --plugin FILE "));
 	assert_non_null(strstr(out, "\n  -c, --config FILE "));
 	assert_non_null(strstr(out, "\n  -h, --help "));
 	assert_int_equal(RUN(A("--help")), WB_EXIT_OK);
+}
+
+static void test_plugin(void **state)
+{
+	assert_int_equal(RUN(A("-c"), path, A("--plugin"), A("/nosuch.so")), WB_EXIT_USAGE);
+	assert_string_equal(err, "wirebus check: plugin '/nosuch.so': No such file or directory\n");
+	assert_string_equal(out, "");
 }
 
 int main(void)
@@ -138,6 +146,7 @@ int main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_plugin),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

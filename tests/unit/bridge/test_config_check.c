@@ -98,6 +98,10 @@ static void test_defaults(void **state)
 	assert_int_equal(capture->buffers, 128);
 	assert_int_equal(capture->heartbeat_ms, 1000);
 	assert_int_equal(capture->on_full, WB_ON_FULL_BLOCK);
+	assert_int_equal(capture->mode, WB_MODE_BATCH);
+	assert_int_equal(capture->key, WB_KEY_STREAM);
+	assert_int_equal(capture->flow_buckets, 16);
+	assert_int_equal(wb_capture_streams(capture), 1);
 	assert_int_equal(capture->to_option_count, 0);
 }
 
@@ -120,6 +124,12 @@ static void test_choices(void **state)
 		{"encoder", "protobuf-c", WBPROTO_ENCODER_PROTOBUF_C},
 		{"on_full", "block", WB_ON_FULL_BLOCK},
 		{"on_full", "drop", WB_ON_FULL_DROP},
+		{"mode", "batch", WB_MODE_BATCH},
+		{"mode", "record", WB_MODE_RECORD},
+		{"key", "stream", WB_KEY_STREAM},
+		{"key", "flow", WB_KEY_FLOW},
+		{"key", "interface", WB_KEY_INTERFACE},
+		{"key", "none", WB_KEY_NONE},
 	};
 	static const char *const levels[] = {"error", "warning", "info", "debug"};
 	struct wb_capture_config *capture = add(NULL, NULL);
@@ -144,10 +154,10 @@ static void test_limits_of_single_options(void **state)
 {
 	static const char *const too_small[][2] = {{"workers", "0"}, {"snap_length", "0"}, {"block_bytes", "4095"},
 		{"block_count", "0"}, {"retire", "0"}, {"batch_bytes", "4095"}, {"batch_age", "0"}, {"buffers", "3"},
-		{"heartbeat", "9"}};
+		{"heartbeat", "9"}, {"flow_buckets", "0"}};
 	static const char *const too_large[][2] = {{"workers", "257"}, {"snap_length", "262145"},
 		{"fanout_id", "65536"}, {"batch_bytes", "67108865"}, {"interface", "0123456789abcdef"},
-		{"block_bytes", "2GiB"}};
+		{"block_bytes", "2GiB"}, {"flow_buckets", "257"}};
 	struct wb_capture_config *capture = add(NULL, NULL);
 
 	for (size_t i = 0; i < sizeof(too_small) / sizeof(too_small[0]); i++)
@@ -267,6 +277,35 @@ static void test_batch(void **state)
 	broken("batch_bytes: 262144 is larger than the bus takes: 100000 bytes; lower batch_bytes");
 }
 
+static void test_flow(void **state)
+{
+	struct wb_capture_config *capture = add("eth0", "kafka://b1/t");
+
+	set(capture, "buffers", "19");
+	holds(); /* of no importance with another key */
+	set(capture, "key", "flow");
+	assert_int_equal(wb_capture_streams(capture), 16);
+	broken("buffers: 19 is too few for flow_buckets 16, of which each has an open batch; at least 20 are needed");
+	set(capture, "buffers", "20");
+	holds();
+	set(capture, "flow_buckets", "256");
+	broken("buffers: 20 is too few for flow_buckets 256, of which each has an open batch; at least 260 are needed");
+	set(capture, "buffers", "260");
+	holds();
+}
+
+static void test_mode(void **state)
+{
+	struct wb_capture_config *capture = add("eth0", "kafka://b1/t");
+
+	set(capture, "mode", "record");
+	holds();
+	set(capture, "to", "zmq+pub://127.0.0.1:5555");
+	broken("mode: 'record' is not for ZeroMQ; use kafka:// or file://, or mode 'batch'");
+	set(capture, "mode", "batch");
+	holds();
+}
+
 static void test_several(void **state)
 {
 	struct wb_capture_config *first = add("eth0", "zmq+pub://127.0.0.1:5555"), *second;
@@ -315,6 +354,57 @@ static void test_all_at_once(void **state)
 		"1 interface|capture 2: interface: it is missing; 'ip link' lists those that there are\n");
 }
 
+static void test_stats(void **state)
+{
+	add("eth0", "null:");
+	config.stats_ms = 100;
+	holds();
+	config.stats_ms = 99;
+	broken("stats: 99ms is shorter than 100ms; 0 means none");
+}
+
+/* What a killed session left is found by its capture's name. */
+static void test_state_names(void **state)
+{
+	struct wb_capture_config *second;
+
+	add("eth0", "null:");
+	second = add("eth0", "null:");
+	holds();
+	assert_non_null(config.state_dir = strdup("/s"));
+	broken("capture 2: name: 'eth0' is capture 1's; with state_dir each needs a name of its own");
+	set(second, "name", "files");
+	holds();
+}
+
+static void test_spool(void **state)
+{
+	struct wb_capture_config *first, *second;
+
+	add("eth0", "null:");
+	add("eth1", "null:");
+	first = &config.captures[0];
+	second = &config.captures[1];
+	set(first, "on_full", "spool");
+	broken("capture 1: spool_dir: it is missing; on_full: spool needs a directory to write to");
+	set(first, "spool_dir", "/a");
+	holds();
+	set(second, "spool_dir", "/a");
+	broken("capture 2: spool_dir: '/a' is capture 1's; each needs a directory of its own");
+	set(second, "spool_dir", "/b");
+	holds();
+	set(first, "spool_bytes", "1MiB");
+	holds();
+	set(first, "spool_bytes", "1048575");
+	broken("capture 1: spool_bytes: 1048575 is less than four batches of batch_bytes, 262144; raise it or lower "
+	       "batch_bytes");
+	set(first, "batch_bytes", "4096");
+	holds();
+	set(first, "to", "kafka://b1/t");
+	set(first, "mode", "record");
+	holds();
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -325,9 +415,14 @@ int main(void)
 		TEST(test_right),
 		TEST(test_captures),
 		TEST(test_node),
+		TEST(test_stats),
 		TEST(test_cpus),
 		TEST(test_ring),
 		TEST(test_batch),
+		TEST(test_flow),
+		TEST(test_mode),
+		TEST(test_state_names),
+		TEST(test_spool),
 		TEST(test_several),
 		TEST(test_all_at_once),
 	};

@@ -99,6 +99,8 @@ static void test_every_row(void **state)
 	char text[400];
 
 	for (const struct wb_option_row *row = wb_config_rows; row->key; row++) {
+		if (strcmp(row->key, "plugin") == 0) /* test_plugins */
+			continue;
 		snprintf(text, sizeof(text), "%s: %s\n" CAPTURE, row->key,
 			row->default_value ? row->default_value : "x");
 		accept_text(text, &config);
@@ -113,6 +115,17 @@ static void test_every_row(void **state)
 		accept_text(text, &config);
 		wb_config_fini(&config);
 	}
+}
+
+static void test_plugins(void **state)
+{
+	refuse_text("plugin: nosuch.so\n" CAPTURE, "1:9: plugin 'nosuch.so': No such file or directory\n");
+	refuse_text(CAPTURE "plugin:\n  - /nosuch.so\n  - [a]\n  - ''\n",
+		"5:5: plugin '/nosuch.so': No such file or directory\n"
+		"6:5: plugin: a single value is needed, not a list\n"
+		"7:5: plugin: a path is empty\n");
+	refuse_text("plugin:\n" CAPTURE, "1:8: plugin: it has no value\n");
+	refuse_text("plugin: {a: b}\n" CAPTURE, "1:9: plugin: a single value is needed, not a mapping\n");
 }
 
 static void test_wrong_values(void **state)
@@ -329,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_least),
 		cmocka_unit_test(test_everything),
 		cmocka_unit_test(test_every_row),
+		cmocka_unit_test(test_plugins),
 		cmocka_unit_test(test_wrong_values),
 		cmocka_unit_test(test_wrong_kinds),
 		cmocka_unit_test(test_keys),

@@ -1,79 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a Kafka producer is configured with, what is refused and in which words; and a transport without a broker. */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "kafka_config.h"
-#include "log.h"
-#include "option.h"
-#include "registry.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-/* Arguments with the options' defaults. */
-struct given {
-	struct wb_kafka_options options;
-	struct wb_property property;
-	struct wb_transport_args args;
-};
-
-static void give(struct given *given, const char *address)
-{
-	memset(given, 0, sizeof *given);
-	assert_int_equal(wb_options_init(wb_kafka_rows, &given->options), 0);
-	given->args = (struct wb_transport_args){
-		.url = "kafka://URL",
-		.scheme = "kafka",
-		.address = address,
-		.options = &given->options,
-		.node = "n",
-		.lanes = 1,
-		.buffers = 64,
-		.log = wb_log_transport,
-	};
-}
-
-static void give_property(struct given *given, const char *key, const char *value)
-{
-	given->property = (struct wb_property){key, value};
-	given->args.properties = &given->property;
-	given->args.property_count = 1;
-}
-
-static int make(const struct given *given, rd_kafka_conf_t **ret_conf, char **ret_topic, struct wb_error *ret_error)
-{
-	size_t max_batch_bytes;
-
-	return wb_kafka_producer_conf(&given->args, ret_conf, ret_topic, &max_batch_bytes, ret_error);
-}
-
-/* Refused in exactly these words. */
-static void assert_refused(const struct given *given, const char *message)
-{
-	struct wb_error error = {""};
-	size_t max_batch_bytes;
-
-	assert_int_equal(wb_transport_kafka.check(&given->args, &max_batch_bytes, &error), -EINVAL);
-	assert_string_equal(error.message, message);
-	/* The message is not asked for by everybody. */
-	assert_int_equal(wb_transport_kafka.check(&given->args, &max_batch_bytes, NULL), -EINVAL);
-}
-
-static void assert_property(rd_kafka_conf_t *conf, const char *key, const char *expected)
-{
-	char value[256];
-	size_t size = sizeof value;
-
-	assert_int_equal(rd_kafka_conf_get(conf, key, value, &size), RD_KAFKA_CONF_OK);
-	assert_string_equal(value, expected);
-}
+#include "kafka_given.h"
 
 static void defaults_keep_the_promises(void **state)
 {
@@ -101,6 +31,46 @@ static void defaults_keep_the_promises(void **state)
 	assert_property(conf, "queue.buffering.max.kbytes", "78160"); /* 80 batches of up to 977 KiB */
 	free(topic);
 	rd_kafka_conf_destroy(conf);
+}
+
+/* Messages are many and small: the client waits longer for more, and counts them no more than their bytes. */
+static void record_mode(void **state)
+{
+	static const char *const lingers[][2] = {{"0", "50"}, {"7ms", "7"}};
+
+	for (unsigned int i = 0; i < COUNT(lingers); i++) {
+		struct wb_error error = {""};
+		rd_kafka_conf_t *conf;
+		struct given given;
+		char *topic;
+
+		give(&given, "b1/t");
+		given.args.records = true;
+		assert_int_equal(wb_option_set(&wb_kafka_rows[1], &given.options, lingers[i][0], &error), 0);
+		assert_int_equal(make(&given, &conf, &topic, &error), 0);
+		assert_property(conf, "linger.ms", lingers[i][1]);
+		assert_property(conf, "queue.buffering.max.messages", "2147483647");
+		free(topic);
+		rd_kafka_conf_destroy(conf);
+	}
+}
+
+/* The ledger's topic has a longer name than the records'. */
+static void record_mode_leaves_room_for_the_ledger(void **state)
+{
+	char address[3 + 243 + 1] = "b1/";
+	struct wb_error error = {""};
+	size_t max_batch_bytes;
+	struct given given;
+
+	memset(address + 3, 'x', 243);
+	give(&given, address);
+	assert_int_equal(wb_transport_kafka.check(&given.args, &max_batch_bytes, &error), 0);
+	given.args.records = true;
+	assert_int_equal(wb_transport_kafka.check(&given.args, &max_batch_bytes, &error), -EINVAL);
+	assert_non_null(strstr(error.message, "has 243 characters: in mode 'record' it may have 242"));
+	address[3 + 242] = '\0';
+	assert_int_equal(wb_transport_kafka.check(&given.args, &max_batch_bytes, &error), 0);
 }
 
 static void options_and_properties_arrive(void **state)
@@ -168,7 +138,7 @@ static void wrong_topics_are_refused(void **state)
 	assert_int_equal(strlen(topic), 249);
 	free(topic);
 	rd_kafka_conf_destroy(conf);
-	strcat(address, "y");
+	memcpy(address + 8 + 249, "y", 2);
 	snprintf(message, sizeof message,
 		"'kafka://URL': topic '%s' must be 1 to 249 letters, digits, '.', '_' or '-', and neither '.' nor "
 		"'..'",
@@ -176,85 +146,41 @@ static void wrong_topics_are_refused(void **state)
 	assert_refused(&given, message);
 }
 
-static void wrong_properties_are_refused(void **state)
+/* What is not known at the check is filled in; at the opening it must be there. */
+static void topics_are_templates(void **state)
 {
-	static const struct {
-		const char *key;
-		const char *value;
-		const char *message;
-	} rows[] = {
-		{"no.such.thing", "1",
-			"kafka://URL: librdkafka has no property 'no.such.thing'; see its CONFIGURATION.md"},
-		{"security.protocol", "tls",
-			"kafka://URL: property 'security.protocol': Invalid value \"tls\" for configuration property "
-			"\"security.protocol\""},
-		{"socket.timeout.ms", "soon",
-			"kafka://URL: property 'socket.timeout.ms': Invalid value for configuration property "
-			"\"socket.timeout.ms\""},
-		{"bootstrap.servers", "b2:9092",
-			"kafka://URL: property 'bootstrap.servers' is not for the user: name the brokers in the URL"},
-		{"metadata.broker.list", "b2:9092",
-			"kafka://URL: property 'metadata.broker.list' is not for the user: name the brokers in the "
-			"URL"},
-		{"message.max.bytes", "1000",
-			"kafka://URL: property 'message.max.bytes' is not for the user: use max_message_bytes"},
-		{"compression.codec", "lz4",
-			"kafka://URL: property 'compression.codec' is not for the user: use compression"},
-		{"compression.type", "lz4",
-			"kafka://URL: property 'compression.type' is not for the user: use compression"},
-		{"linger.ms", "1", "kafka://URL: property 'linger.ms' is not for the user: use linger"},
-		{"queue.buffering.max.ms", "1",
-			"kafka://URL: property 'queue.buffering.max.ms' is not for the user: use linger"},
-		{"message.copy.max.bytes", "1",
-			"kafka://URL: property 'message.copy.max.bytes' is not for the user: batches are sent by "
-			"reference"},
-		{"delivery.report.only.error", "true",
-			"kafka://URL: property 'delivery.report.only.error' is not for the user: every batch must be "
-			"reported, or its memory never comes back"},
-		{"transactional.id", "t",
-			"kafka://URL: property 'transactional.id' is not for the user: batches are not sent in "
-			"transactions"},
-	};
+	struct wb_error error = {""};
+	struct wb_transport *transport;
+	rd_kafka_conf_t *conf;
+	struct given given;
+	size_t max_batch_bytes;
+	char *topic;
 
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct given given;
-
-		give(&given, "b1:9092/t");
-		give_property(&given, rows[i].key, rows[i].value);
-		assert_refused(&given, rows[i].message);
-	}
-}
-
-/* Whatever librdkafka says about a secret, in this version or another, its text is not shown. */
-static void secrets_are_not_shown(void **state)
-{
-	static const char *const keys[] = {"ssl_key", "sasl.oauthbearer.client.secret", "ssl.key.pem",
-		"ssl.key.password", "ssl.certificate.pem", "ssl.keystore.password", "sasl.password"};
-	size_t refused = 0;
-
-	for (size_t i = 0; i < COUNT(keys); i++) {
-		struct wb_error error = {""};
-		rd_kafka_conf_t *conf;
-		struct given given;
-		char message[200];
-		char *topic;
-
-		give(&given, "b1:9092/t");
-		give_property(&given, keys[i], "hunter2");
-		if (make(&given, &conf, &topic, &error) == 0) {
-			free(topic);
-			rd_kafka_conf_destroy(conf);
-			continue;
-		}
-		refused++;
-		assert_null(strstr(error.message, "hunter2"));
-		if (strcmp(keys[i], "sasl.oauthbearer.client.secret") == 0) {
-			snprintf(message, sizeof message,
-				"kafka://URL: property '%s': librdkafka does not accept it with this value", keys[i]);
-			assert_string_equal(error.message, message);
-		}
-	}
-	assert_true(refused > 0);
+	give(&given, "b1:9092/a-{node}.{interface}");
+	given.args.node = NULL;
+	assert_int_equal(wb_transport_kafka.check(&given.args, &max_batch_bytes, &error), 0);
+	given.args.node = "host 1";
+	assert_int_equal(wb_transport_kafka.open(&given.args, &transport, &error), -EINVAL);
+	assert_string_equal(error.message, "'kafka://URL': nothing is known here that {interface} could stand for");
+	given.args.interface = "eth0";
+	assert_int_equal(make(&given, &conf, &topic, &error), 0);
+	assert_string_equal(topic, "a-host_1.eth0");
+	free(topic);
+	rd_kafka_conf_destroy(conf);
+	give(&given, "b1:9092/a-{host}");
+	assert_refused(
+		&given, "'kafka://URL': unknown placeholder '{host}' in the topic; there are {node} and {interface}");
+	/* A prefix takes some of the room. */
+	give(&given, "b1:9092/t");
+	assert_int_equal(
+		wb_option_set(wb_option_find(wb_kafka_rows, "schema_registry", NULL), &given.options, "prefix", &error),
+		0);
+	assert_refused(&given,
+		"kafka://URL: schema_registry 'prefix' needs schema_id, the number that the registry gave the schema");
+	assert_int_equal(
+		wb_option_set(wb_option_find(wb_kafka_rows, "schema_id", NULL), &given.options, "1", &error), 0);
+	assert_int_equal(wb_transport_kafka.check(&given.args, &max_batch_bytes, &error), 0);
+	assert_int_equal(max_batch_bytes, 1000000 - 1024 - 6);
 }
 
 /* At the ends of their ranges, too, the options make a configuration that the client starts with. */
@@ -321,6 +247,7 @@ static void headers_tell_what_a_record_is(void **state)
 {
 	static const char *const rows[][2] = {
 		{"content-type", "application/x-protobuf; message=wirebus.v1.PacketBatch"},
+		{"wb-schema-version", "1"},
 		{"wb-session", "0190abff000102030405060708090a0b"},
 		{"wb-worker", "4294967295"},
 		{"wb-stream", "7"},
@@ -414,11 +341,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_keep_the_promises),
+		cmocka_unit_test(record_mode),
+		cmocka_unit_test(record_mode_leaves_room_for_the_ledger),
 		cmocka_unit_test(options_and_properties_arrive),
 		cmocka_unit_test(wrong_addresses_are_refused),
 		cmocka_unit_test(wrong_topics_are_refused),
-		cmocka_unit_test(wrong_properties_are_refused),
-		cmocka_unit_test(secrets_are_not_shown),
+		cmocka_unit_test(topics_are_templates),
 		cmocka_unit_test(the_client_takes_the_limits),
 		cmocka_unit_test(values_beyond_the_limits_are_refused),
 		cmocka_unit_test(headers_tell_what_a_record_is),

@@ -87,6 +87,29 @@ static void buffers_run_out_and_come_back(void **state)
 	}
 }
 
+/* What a transport writes in front of a batch is in no other batch, also where the buffers fill their pages. */
+static void the_headroom_is_the_buffers_own(void **state)
+{
+	struct fixture *f = *state;
+	struct wb_buffer *taken[BUFFERS];
+	struct wb_pool pool;
+
+	assert_int_equal(wb_pool_init(&pool, BUFFERS, (size_t)sysconf(_SC_PAGESIZE), &f->wake, &f->ledger), 0);
+	for (unsigned int i = 0; i < BUFFERS; i++) {
+		taken[i] = wb_pool_take(&pool);
+		memset(taken[i]->memory - WB_BATCH_HEADROOM_BYTES, (int)(i + 1),
+			WB_BATCH_HEADROOM_BYTES + pool.buffer_bytes);
+	}
+	for (unsigned int i = 0; i < BUFFERS; i++) {
+		const uint8_t *first = taken[i]->memory - WB_BATCH_HEADROOM_BYTES;
+
+		for (size_t b = 0; b < WB_BATCH_HEADROOM_BYTES + pool.buffer_bytes; b++)
+			assert_int_equal(first[b], i + 1);
+		wb_buffer_put(taken[i]);
+	}
+	wb_pool_fini(&pool);
+}
+
 static void the_last_reference_returns_the_buffer(void **state)
 {
 	struct fixture *f = *state;
@@ -123,6 +146,48 @@ static void settling_books_and_returns(void **state)
 	assert_int_equal(totals.failed_by_cause[WB_CAUSE_IO], 7);
 	assert_int_equal(totals.batches_in_flight, 0);
 	assert_int_equal(wb_pool_free_count(&f->pool), BUFFERS);
+}
+
+/* The buffer comes back with the last outcome, which books all of them. */
+static void records_are_booked_with_the_last(void **state)
+{
+	struct fixture *f = *state;
+	struct wb_buffer *buffer = wb_pool_take(&f->pool);
+	struct wb_batch *batch = &buffer->batch;
+	struct wb_ledger_totals totals;
+	struct wb_record records[10];
+
+	for (int round = 0; round < 2; round++) {
+		batch->packets = 10;
+		wb_buffer_expect_records(buffer, records, 10);
+		wb_ledger_accept(&f->ledger, 10, 0);
+		wb_ledger_publish(&f->ledger, 10);
+		assert_false(batch->settle_records(batch, 9, 1, WB_RESULT_DELIVERED, WB_CAUSE_NONE));
+		assert_false(batch->settle_records(batch, 0, 4, WB_RESULT_FAILED, WB_CAUSE_TIMEOUT));
+		assert_false(batch->settle_records(batch, 6, 2, WB_RESULT_UNKNOWN, WB_CAUSE_NONE));
+		assert_false(batch->settle_records(batch, 8, 1, WB_RESULT_FAILED, WB_CAUSE_COUNT));
+		wb_ledger_snapshot(&f->ledger, &totals);
+		assert_int_equal(totals.counters.in_flight, 10);
+		assert_int_equal(wb_pool_free_count(&f->pool), BUFFERS - 1);
+		assert_true(batch->settle_records(batch, 4, 2, WB_RESULT_HANDED_OVER, WB_CAUSE_NONE));
+		assert_int_equal(wb_pool_free_count(&f->pool), BUFFERS);
+		assert_ptr_equal(wb_pool_take(&f->pool), buffer);
+	}
+	/* All alike, at once. */
+	wb_buffer_expect_records(buffer, records, 10);
+	wb_ledger_accept(&f->ledger, 10, 0);
+	wb_ledger_publish(&f->ledger, 10);
+	batch->settle(batch, WB_RESULT_FAILED, WB_CAUSE_SHUTDOWN);
+	wb_ledger_snapshot(&f->ledger, &totals);
+	assert_true(wb_ledger_balanced(&totals, false));
+	assert_int_equal(totals.batches_in_flight, 0);
+	assert_int_equal(totals.counters.delivered, 2);
+	assert_int_equal(totals.counters.handed_over, 4);
+	assert_int_equal(totals.counters.unknown, 4);
+	assert_int_equal(totals.counters.failed, 20);
+	assert_int_equal(totals.failed_by_cause[WB_CAUSE_TIMEOUT], 8);
+	assert_int_equal(totals.failed_by_cause[WB_CAUSE_NONE], 2);
+	assert_int_equal(totals.failed_by_cause[WB_CAUSE_SHUTDOWN], 10);
 }
 
 static void a_wait_ends_for_each_of_its_reasons(void **state)
@@ -310,8 +375,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(buffers_run_out_and_come_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_headroom_is_the_buffers_own, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_last_reference_returns_the_buffer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(settling_books_and_returns, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(records_are_booked_with_the_last, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_wait_ends_for_each_of_its_reasons, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nobody_is_woken_who_does_not_wait, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_wake_up_is_missed, set_up, tear_down),

@@ -145,7 +145,7 @@ static void test_full_disk(void **state)
 	record.packet.data = data;
 	record.packet.captured_length = sizeof(data);
 	assert_int_equal(wb_sink_json.open(full, &sink, &error), 0);
-	assert_int_equal(wb_sink_json.packet(sink, &record), -ENOSPC);
+	assert_int_equal(wb_sink_json.packet(sink, &record, 0), -ENOSPC);
 	wb_sink_json.close(sink);
 	wb_sink_json.close(NULL);
 	fclose(full);

@@ -50,7 +50,7 @@ static char *tshark(const struct file *file, const char *fields)
 
 static void put(struct file *file, const struct wbproto_record *record)
 {
-	assert_int_equal(wb_sink_pcapng.packet(file->sink, record), 0);
+	assert_int_equal(wb_sink_pcapng.packet(file->sink, record, 0), 0);
 }
 
 static void test_facts(void **state)
@@ -183,6 +183,7 @@ static void put_batch(struct file *file, uint64_t batch_seq, uint32_t worker, ui
 		.counters = {.kernel_seen = seen, .kernel_dropped = dropped}};
 	struct wbproto_encoder *encoder;
 	struct wbproto_reader reader;
+	struct wb_sink_batch head;
 	uint8_t message[1024];
 	size_t size;
 
@@ -193,7 +194,8 @@ static void put_batch(struct file *file, uint64_t batch_seq, uint32_t worker, ui
 	assert_int_equal(wbproto_encoder_seal(encoder, &batch, &size), 0);
 	wbproto_encoder_destroy(encoder);
 	assert_int_equal(wbproto_reader_init(&reader, message, size), 0);
-	assert_int_equal(wb_sink_pcapng.batch(file->sink, &reader), 0);
+	wb_sink_batch_of(&reader, &head);
+	assert_int_equal(wb_sink_pcapng.batch(file->sink, &head), 0);
 }
 
 /* A step of kernel_dropped is told with the first packet after it, of the same worker, once. */
@@ -311,7 +313,7 @@ static void test_full_disk(void **state)
 	assert_non_null(full);
 	assert_int_equal(wb_sink_pcapng.open(full, &sink, &error), 0);
 	ordinary_record(&record);
-	assert_int_equal(wb_sink_pcapng.packet(sink, &record), 0); /* in the stream's buffer */
+	assert_int_equal(wb_sink_pcapng.packet(sink, &record, 0), 0); /* in the stream's buffer */
 	assert_int_equal(wb_sink_pcapng.finish(sink), -ENOSPC);
 	wb_sink_pcapng.close(sink);
 	fclose(full);

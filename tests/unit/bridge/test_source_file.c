@@ -65,7 +65,11 @@ static void damage_is_reported_and_passed(void **state)
 	assert_int_equal(rig_source_next(&source, 0), -ENODATA);
 	rig_source_close(&source);
 
-	/* One file alone. */
+	/* One file alone: that it holds nothing is no end of the data. */
+	snprintf(one, sizeof(one), "%s/zzz.wbs", file_rig_url);
+	assert_int_equal(rig_source_open(&source, one, false, 0), 0);
+	assert_int_equal(rig_source_next(&source, 0), -EPROTO);
+	rig_source_close(&source);
 	snprintf(one, sizeof(one), "file://%s", file_rig_path(0, 2));
 	assert_int_equal(rig_source_open(&source, one, false, 0), 0);
 	file_rig_expect_range(&source, 9, 12);

@@ -129,6 +129,33 @@ static void all_partitions_are_read_to_their_end(void **state)
 	rig_source_close(&source);
 }
 
+/* What came meanwhile is read from where the reading ended, each partition to its new end; a topic may have been empty.
+ */
+static void extending_goes_on_where_it_ended(void **state)
+{
+	struct cluster *cluster = *state;
+	uint64_t next[PARTITIONS] = {0};
+	struct rig_source source;
+
+	produce(cluster, 0, 0, 16, NULL);
+	flush(cluster);
+	source_open(&source, cluster->url, false, 20000);
+	expect_batch(&source, next);
+	assert_int_equal(rig_source_next(&source, 20000), -ENODATA);
+	for (int32_t p = 0; p < 3; p++)
+		produce(cluster, p, next[p], 16, NULL);
+	flush(cluster);
+	assert_int_equal(rig_source_next(&source, 20000), -ENODATA);
+	wb_source_kafka.extend(source.source);
+	for (int i = 0; i < 3; i++)
+		expect_batch(&source, next);
+	assert_int_equal(rig_source_next(&source, 20000), -ENODATA);
+	assert_true(wb_source_kafka.from_start(source.source));
+	wb_source_kafka.extend(source.source);
+	assert_int_equal(rig_source_next(&source, 20000), -ENODATA);
+	rig_source_close(&source);
+}
+
 static void empty_topic_ends_at_once(void **state)
 {
 	struct cluster *cluster = *state;
@@ -363,6 +390,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(all_partitions_are_read_to_their_end),
+		TEST(extending_goes_on_where_it_ended),
 		TEST(empty_topic_ends_at_once),
 		TEST(end_is_where_it_was),
 		TEST(follow_reads_what_comes),

@@ -70,6 +70,44 @@ static void what_was_delivered_comes_back(void **state)
 	free(batches);
 }
 
+/* A batch of several messages: each is an entry of its own, and the batch is one as far as its outcome goes. */
+static void records_are_entries(void **state)
+{
+	enum { COUNT = 300, SIZE = 100 };
+	uint8_t *data = malloc((size_t)COUNT * SIZE);
+	struct wb_record notes[COUNT];
+	struct rig_source source;
+	struct rig_batch batch;
+	struct rig_bus bus;
+
+	assert_non_null(data);
+	for (uint32_t i = 0; i < COUNT; i++) {
+		rig_batch_init(&batch, 1, i, SIZE);
+		memcpy(data + (size_t)i * SIZE, batch.batch.data, SIZE);
+		notes[i] = (struct wb_record){.end = (i + 1) * SIZE};
+		rig_batch_fini(&batch);
+	}
+	rig_batch_init(&batch, 1, COUNT, SIZE);
+	free((void *)batch.batch.data);
+	batch.batch.data = data;
+	batch.batch.size = (size_t)COUNT * SIZE;
+	batch.batch.packets = batch.batch.record_count = COUNT;
+	batch.batch.records = notes;
+	rig_bus_open(&bus, file_rig_url, 1, 4);
+	assert_int_equal(rig_bus_send(&bus, &batch), WB_RESULT_DELIVERED);
+	rig_bus_close(&bus);
+	assert_int_equal(file_rig_size(file_rig_path(1, 0)), 16 + COUNT * (16 + SIZE));
+	assert_int_equal(rig_source_open(&source, file_rig_url, false, 0), 0);
+	for (uint32_t i = 0; i < COUNT; i++) {
+		assert_int_equal(rig_source_next(&source, 5000), 1);
+		assert_int_equal(source.message.kind, WB_MESSAGE_RECORD);
+		assert_int_equal(rig_check(source.message.data, source.message.size, NULL), i);
+	}
+	assert_int_equal(rig_source_next(&source, 5000), -ENODATA);
+	rig_source_close(&source);
+	rig_batch_fini(&batch);
+}
+
 static void files_are_named_and_protected(void **state)
 {
 	struct stat status;
@@ -327,6 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_was_delivered_comes_back),
+		TEST(records_are_entries),
 		TEST(files_are_named_and_protected),
 		TEST(sessions_are_kept_apart),
 		TEST(full_queue_refuses),

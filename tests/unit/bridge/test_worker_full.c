@@ -341,9 +341,12 @@ static void *watch(void *context)
 
 	for (;;) {
 		struct wb_ledger_totals totals;
+		const struct wbproto_counters *c = &totals.counters;
 
-		wb_ledger_snapshot(&rig->worker.ledger, &totals);
-		if (!wb_ledger_balanced(&totals, false) || totals.counters.in_flight > 40)
+		wb_worker_totals(&rig->worker, &totals);
+		if (!wb_ledger_balanced(&totals, false) || c->in_flight > 40)
+			return context;
+		if (c->kernel_seen < c->read + c->kernel_dropped)
 			return context;
 		if (atomic_load(&rig->worker.ended))
 			return NULL;
@@ -372,6 +375,37 @@ static void nothing_is_lost_with_a_slow_bus(void **state)
 	pthread_join(watcher, &failed);
 	assert_null(failed);
 	assert_true(rig.bus.most_held <= 4 + 1); /* all buffers, and the end of stream */
+	rig_fini(&rig);
+}
+
+static void seven_more_are_seen_and_read(void *context)
+{
+	struct rig *rig = context;
+
+	rig->ring.counters.seen += 7;
+	wb_ledger_accept(&rig->worker.ledger, 7, 0);
+}
+
+/* Whoever looks on is told of no packet that the kernel has not seen, though the worker goes on meanwhile. */
+static void no_more_is_read_than_seen(void **state)
+{
+	struct wb_ledger_totals totals;
+	struct rig_seen seen;
+	struct rig rig;
+
+	init_small(&rig, WB_ON_FULL_BLOCK);
+	push_leases(&rig, 3);
+	rig_start(&rig);
+	rig_end_complete(&rig, &seen);
+	rig.ring.after_stats = seven_more_are_seen_and_read;
+	rig.ring.after_stats_context = &rig;
+	wb_worker_totals(&rig.worker, &totals);
+	assert_int_equal(totals.counters.kernel_seen, 30);
+	assert_int_equal(totals.counters.read, 30);
+	wb_worker_totals(&rig.worker, &totals);
+	assert_int_equal(totals.counters.kernel_seen, 37);
+	assert_int_equal(totals.counters.read, 37);
+	rig.ring.after_stats = NULL;
 	rig_fini(&rig);
 }
 
@@ -418,6 +452,7 @@ int main(void)
 		cmocka_unit_test(small_pools_are_not_used_up),
 		cmocka_unit_test(few_packets_do_not_use_up_the_buffers),
 		cmocka_unit_test(nothing_is_lost_with_a_slow_bus),
+		cmocka_unit_test(no_more_is_read_than_seen),
 		cmocka_unit_test(outcomes_are_booked),
 	};
 

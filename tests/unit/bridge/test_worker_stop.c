@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a worker ends: asked to, for lack of time, because its interface or its bus is gone. */
 #include <errno.h>
+#include <net/if_arp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -333,6 +334,120 @@ static void a_lost_interface_ends_the_worker(void **state)
 	}
 }
 
+/*
+ * The interface goes and comes back with another index: the worker goes on in the same stream; what came before is
+ * published with the old facts, what comes after with the new.
+ */
+static void an_interface_that_comes_back_is_captured_from_again(void **state)
+{
+	static const uint32_t expected[] = {7, 9, 9};
+	uint64_t packets = 0;
+	struct rig rig;
+
+	init_small(&rig, WB_ON_FULL_BLOCK);
+	rig.config.reopen = true;
+	rig.config.batch_age_ms = 3600000; /* what seals the first batch is the interface */
+	rig.ring.reopens = true;
+	rig.ring.interface_index = 9;
+	rig.ring.hardware_type = ARPHRD_ETHER;
+	rig.ring.counters.reopens = 1;
+	rig.ring.counters.gap_ns = 123456789;
+	rig_push(&rig, 5);
+	fake_ring_push_error(&rig.ring, -ENODEV);
+	fake_ring_push_error(&rig.ring, -ENETRESET);
+	rig_push(&rig, 7);
+	rig_start(&rig);
+	assert_true(fake_ring_wait_empty(&rig.ring, RIG_PATIENCE_MS));
+	rig_stop(&rig);
+	assert_int_equal(atomic_load(&rig.worker.exit_code), 0);
+	assert_int_equal(fake_bus_messages(&rig.bus), 3);
+	for (size_t i = 0; i < 3; i++) {
+		const struct fake_message *message = &rig.bus.messages[i];
+		struct wbproto_interface interface;
+		struct wbproto_reader reader;
+
+		assert_int_equal(wbproto_reader_init(&reader, message->data, message->batch.size), 0);
+		assert_int_equal(reader.batch.batch_seq, i + 1);
+		assert_int_equal(reader.batch.first_packet_seq, packets + 1);
+		assert_int_equal(wbproto_reader_interface_at(&reader, 0, &interface), 0);
+		assert_int_equal(interface.index, expected[i]);
+		assert_int_equal(interface.name.length, 4);
+		assert_int_equal(reader.batch.counters.interface_gaps, 1);
+		assert_int_equal(reader.batch.counters.interface_gap_ns, 123456789);
+		packets += message->batch.packets;
+	}
+	assert_int_equal(packets, 12);
+	rig_fini(&rig);
+}
+
+static struct tpacket *relinked;
+
+static int relink(void *context, struct tpacket *ring, uint32_t link_type, struct wb_error *ret_error)
+{
+	assert_int_equal(link_type, 101);
+	relinked = ring;
+	return context ? wb_fail(ret_error, -EINVAL, "no such filter") : 0;
+}
+
+static bool relink_fails;
+
+static void prepare_relink(struct rig *rig)
+{
+	rig->worker.relink = relink;
+	rig->worker.relink_context = relink_fails ? rig : NULL;
+}
+
+/* With frames that are laid out otherwise the filter has to be another one; without it nothing is captured. */
+static void an_interface_that_comes_back_as_a_tunnel_gets_another_filter(void **state)
+{
+	for (int fails = 0; fails < 2; fails++) {
+		struct rig rig;
+
+		init_small(&rig, WB_ON_FULL_BLOCK);
+		relink_fails = fails;
+		relinked = NULL;
+		rig.prepare = prepare_relink;
+		rig.config.reopen = true;
+		rig.ring.reopens = true;
+		rig.ring.hardware_type = ARPHRD_NONE;
+		rig_push(&rig, 5);
+		fake_ring_push_error(&rig.ring, -ENETRESET);
+		fake_ring_push_error(&rig.ring, -ENETRESET); /* as the same: nothing to be done */
+		rig_start(&rig);
+		if (fails)
+			rig_join(&rig);
+		else
+			assert_true(fake_ring_wait_empty(&rig.ring, RIG_PATIENCE_MS));
+		rig_stop(&rig);
+		assert_ptr_equal(relinked, &rig.ring);
+		assert_int_equal(atomic_load(&rig.worker.exit_code), fails ? -EINVAL : 0);
+		rig_fini(&rig);
+	}
+}
+
+/* A kind of interface that no link type is known for cannot be captured from: the worker ends, and loses nothing. */
+static void an_interface_that_comes_back_as_another_kind_ends_the_worker(void **state)
+{
+	struct wb_ledger_totals totals;
+	struct rig_seen seen;
+	struct rig rig;
+
+	init_small(&rig, WB_ON_FULL_BLOCK);
+	rig.config.reopen = true;
+	rig.ring.reopens = true;
+	rig.ring.hardware_type = ARPHRD_CAN;
+	rig_push(&rig, 5);
+	fake_ring_push_error(&rig.ring, -ENETRESET);
+	rig_start(&rig);
+	rig_join(&rig);
+	rig_judge(&rig, &seen);
+	rig_judge_ledger(&rig, &seen, &totals);
+	assert_int_equal(atomic_load(&rig.worker.exit_code), -EOPNOTSUPP);
+	assert_int_equal(seen.packets, 5);
+	assert_int_equal(seen.ends, 1);
+	rig_fini(&rig);
+}
+
 /* Without a single packet there still is an end of stream. */
 static void an_empty_stream_has_an_end(void **state)
 {
@@ -367,6 +482,9 @@ int main(void)
 		cmocka_unit_test(an_idle_worker_notices_that_the_bus_has_shut_down),
 		cmocka_unit_test(an_interface_that_is_down_is_waited_for),
 		cmocka_unit_test(a_lost_interface_ends_the_worker),
+		cmocka_unit_test(an_interface_that_comes_back_is_captured_from_again),
+		cmocka_unit_test(an_interface_that_comes_back_as_a_tunnel_gets_another_filter),
+		cmocka_unit_test(an_interface_that_comes_back_as_another_kind_ends_the_worker),
 		cmocka_unit_test(an_empty_stream_has_an_end),
 	};
 

@@ -58,6 +58,7 @@ void rig_start(struct rig *rig)
 	worker->session_id = rig->session_id;
 	worker->node = node;
 	worker->worker_id = 3;
+	worker->first_stream_id = 3;
 	worker->cpu = -1;
 	worker->flush_ms = rig->flush_ms;
 	worker->max_batch_bytes = rig->max_batch_bytes;
@@ -66,6 +67,8 @@ void rig_start(struct rig *rig)
 	worker->lane = &rig->bus;
 	worker->ring = &rig->ring;
 	assert_int_equal(wb_worker_init(worker, &error), 0);
+	if (rig->prepare)
+		rig->prepare(rig);
 	rig->started_ns = wb_monotonic_ns();
 	assert_int_equal(wb_worker_start(worker, &error), 0);
 }
@@ -333,6 +336,7 @@ void rig_fini(struct rig *rig)
 	fake_bus_set_settling(&rig->bus, FAKE_HOLD);
 	fake_bus_release(&rig->bus, SIZE_MAX);
 	fake_bus_fini(&rig->bus);
+	wb_worker_spool_finish(&rig->worker);
 	wb_ledger_snapshot(&rig->worker.ledger, &totals);
 	assert_true(wb_ledger_balanced(&totals, false));
 	assert_int_equal(totals.counters.in_flight, 0);

@@ -21,6 +21,8 @@ struct rig {
 	size_t max_batch_bytes;
 	/* Length of the n-th packet, from 1. */
 	uint32_t (*length)(uint64_t n);
+	/* Called with the worker made and not started; NULL: nothing. */
+	void (*prepare)(struct rig *rig);
 	struct tpacket ring;
 	struct wb_lane bus;
 	struct wb_worker worker;

@@ -6,6 +6,7 @@
 #include "cmocka_all.h"
 #include "block.h"
 
+#include <pthread.h>
 #include <string.h>
 
 static uint8_t bytes[1600];
@@ -83,7 +84,9 @@ static void assert_bad_after(struct test_ring *ring, uint32_t want_packets)
 static void test_next_offset(void **state)
 {
 	const uint32_t values[] = {0, 1, 8, 64, 67, 69, 1u << 31, UINT32_MAX, UINT32_MAX - 7, TEST_BLOCK_BYTES,
-		TEST_BLOCK_BYTES - 48, TEST_BLOCK_BYTES - 48 - 64, TEST_BLOCK_BYTES * 2, 72 /* inside its own data */};
+		TEST_BLOCK_BYTES - 48, TEST_BLOCK_BYTES - 48 - 64, TEST_BLOCK_BYTES * 2, 72 /* inside its own data */,
+		/* From the second frame: where the third one's header would end behind the block, or begin there. */
+		TEST_BLOCK_BYTES - 48 - 184 - 64, TEST_BLOCK_BYTES - 48 - 184 - 8, TEST_BLOCK_BYTES - 48 - 184};
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		struct test_ring ring;
@@ -238,6 +241,141 @@ static void test_random_damage(void **state)
 	assert_true(bad > 100);
 }
 
+struct writer {
+	uint8_t *memory;
+	bool stop;
+	pthread_t thread;
+};
+
+/* Lengths and offsets of the first frame, between what is right and what is not. */
+static void *write_all_the_time(void *argument)
+{
+	struct writer *writer = argument;
+	struct tpacket_block_desc *block = (struct tpacket_block_desc *)writer->memory;
+	struct tpacket3_hdr *frame = (struct tpacket3_hdr *)(writer->memory + sizeof(*block));
+	static const uint32_t steps[] = {184, UINT32_MAX - 7, 184, TEST_BLOCK_BYTES};
+	static const uint16_t macs[] = {82, UINT16_MAX, 82, 0};
+	static const uint32_t lengths[] = {100, UINT32_MAX, 100, TEST_BLOCK_BYTES};
+
+	for (uint32_t i = 0; !__atomic_load_n(&writer->stop, __ATOMIC_RELAXED); i++) {
+		__atomic_store_n(&frame->tp_next_offset, steps[i % 4], __ATOMIC_RELAXED);
+		__atomic_store_n(&frame->tp_mac, macs[i / 2 % 4], __ATOMIC_RELAXED);
+		__atomic_store_n(&frame->tp_snaplen, lengths[i / 3 % 4], __ATOMIC_RELAXED);
+		__atomic_store_n(&frame->tp_len, lengths[i / 3 % 4], __ATOMIC_RELAXED);
+		__atomic_store_n(&block->hdr.bh1.num_pkts, 1 + i % 4, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/* What was checked is what is used, also when it is another value a moment later. */
+static void test_memory_that_changes(void **state)
+{
+	struct test_ring ring;
+	struct tpacket_lease lease;
+	uint64_t packets = 0;
+
+	test_ring_init(&ring, 0);
+	fill(&ring);
+	struct writer writer = {.memory = ring.memory};
+	assert_int_equal(pthread_create(&writer.thread, NULL, write_all_the_time, &writer), 0);
+	int64_t end_ns = tpk_now_ns() + 10 * NS_PER_S;
+	while ((packets < 100000 || ring.handle.counters.bad_blocks < 100000) && tpk_now_ns() < end_ns) {
+		test_ring_retire(&ring, 0, 0);
+		ring.handle.head = 0;
+		assert_int_equal(tpacket_acquire(&ring.handle, 0, &lease), 1);
+		packets += walk(&lease);
+		/* Giving it back would take the packets away. */
+		ring.handle.held = NULL;
+	}
+	__atomic_store_n(&writer.stop, true, __ATOMIC_RELAXED);
+	pthread_join(writer.thread, NULL);
+	assert_true(packets >= 100000 && ring.handle.counters.bad_blocks >= 100000);
+	test_ring_fini(&ring);
+}
+
+#define CHANGES 20000u
+#define SLOT_BYTES 1024u
+#define SLOT_MAC 66u /* the frame's first byte, in both versions */
+
+/* Stores that the kernel could make, too; the two headers differ in where the members lie. */
+#define WRITE_SLOT(header, status, i)                                                                                  \
+	do {                                                                                                           \
+		static const uint16_t macs[] = {SLOT_MAC, UINT16_MAX, SLOT_MAC, 0};                                    \
+		static const uint32_t lengths[] = {100, UINT32_MAX, 100, SLOT_BYTES - SLOT_MAC + 1};                   \
+		__atomic_store_n(&(header)->tp_mac, macs[(i) % 4], __ATOMIC_RELAXED);                                  \
+		__atomic_store_n(&(header)->tp_snaplen, lengths[(i) / 2 % 4], __ATOMIC_RELAXED);                       \
+		__atomic_store_n(&(header)->tp_len, lengths[(i) / 3 % 4], __ATOMIC_RELAXED);                           \
+		__atomic_store_n(&(header)->tp_status, (status), __ATOMIC_RELAXED);                                    \
+	} while (0)
+
+static void *write_v1_all_the_time(void *argument)
+{
+	struct writer *writer = argument;
+
+	for (uint32_t i = 0; !__atomic_load_n(&writer->stop, __ATOMIC_RELAXED); i++)
+		WRITE_SLOT((struct tpacket_hdr *)writer->memory, TP_STATUS_USER | (i % 2 ? TP_STATUS_LOSING : 0), i);
+	return NULL;
+}
+
+static void *write_v2_all_the_time(void *argument)
+{
+	struct writer *writer = argument;
+
+	for (uint32_t i = 0; !__atomic_load_n(&writer->stop, __ATOMIC_RELAXED); i++)
+		WRITE_SLOT(
+			(struct tpacket2_hdr *)writer->memory, TP_STATUS_USER | (i % 2 ? TP_STATUS_VLAN_VALID : 0), i);
+	return NULL;
+}
+
+/* Every packet lies inside the slot, whatever the writer has made of it meanwhile. */
+static uint32_t walk_slot(struct tpacket_lease *lease)
+{
+	struct tpacket_packet packet;
+	uint32_t count = 0;
+
+	for (; tpacket_lease_next(lease, &packet); count++) {
+		assert_true(packet.data >= lease->block);
+		assert_true(packet.data + packet.captured_length <= lease->block + SLOT_BYTES);
+		assert_true(packet.captured_length <= packet.original_length);
+		read_all(packet.data, packet.captured_length);
+	}
+	assert_true(count <= 1);
+	return count;
+}
+
+static void change_slots(enum tpacket_version version)
+{
+	struct test_frame frame = {.data = bytes, .captured = 100, .original = 100, .protocol = 0x0800};
+	struct test_slots slots;
+	struct tpacket_lease lease;
+	uint64_t packets = 0;
+
+	test_slots_init(&slots, version, SLOT_BYTES, 0);
+	test_slots_put(&slots, 0, &frame);
+	struct writer writer = {.memory = slots.memory};
+	assert_int_equal(pthread_create(&writer.thread, NULL,
+				 version == TPACKET_VERSION_1 ? write_v1_all_the_time : write_v2_all_the_time, &writer),
+		0);
+	int64_t end_ns = tpk_now_ns() + 10 * NS_PER_S;
+	while ((packets < CHANGES || slots.handle.counters.bad_blocks < CHANGES) && tpk_now_ns() < end_ns) {
+		slots.handle.head = 0;
+		assert_int_equal(tpacket_acquire(&slots.handle, 0, &lease), 1);
+		packets += walk_slot(&lease);
+		/* Not given back: in a debug build that is to overwrite the slot, which is the writer's, too. */
+		slots.handle.held = NULL;
+	}
+	__atomic_store_n(&writer.stop, true, __ATOMIC_RELAXED);
+	pthread_join(writer.thread, NULL);
+	assert_true(packets >= CHANGES && slots.handle.counters.bad_blocks >= CHANGES);
+	test_slots_fini(&slots);
+}
+
+static void test_slots_that_change(void **state)
+{
+	change_slots(TPACKET_VERSION_1);
+	change_slots(TPACKET_VERSION_2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +387,8 @@ int main(void)
 		cmocka_unit_test(test_first_offset),
 		cmocka_unit_test(test_vnet_header_needs_room),
 		cmocka_unit_test(test_random_damage),
+		cmocka_unit_test(test_memory_that_changes),
+		cmocka_unit_test(test_slots_that_change),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

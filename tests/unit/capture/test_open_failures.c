@@ -5,227 +5,56 @@
  * the order of the steps.
  */
 #include "cmocka_all.h"
+#include "fake_kernel.h"
 #include "internal.h"
 
 #include <dirent.h>
-#include <fcntl.h>
-#include <net/if.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#define MAX_STEPS 64
-
-static struct {
-	int fail_at; /* number of the call that fails; -1: none */
-	int error;
-	int calls;
-	const char *only;                 /* count only calls of this name; NULL: all */
-	const char *names[MAX_STEPS];     /* in order */
-	uint32_t block_counts[MAX_STEPS]; /* of each ring that was asked for */
-	int rings;
-	uint32_t max_blocks;  /* a larger ring is ENOMEM; 0: any */
-	bool max_in_mmap;     /* mmap(2) says so, not setsockopt(2) */
-	int mappings;         /* alive */
-	uint32_t last_filter; /* k of the program's first instruction */
-	int link_error;
-	size_t fanout_bytes;
-	uint32_t fanout_argument;
-	bool has_ring;
-	bool is_active;
-} fake;
-
-/* Record a call; true: it is to fail. */
-static bool step(const char *name)
-{
-	if (!fake.is_active || (fake.only && strcmp(fake.only, name)))
-		return false;
-	assert_true(fake.calls < MAX_STEPS);
-	fake.names[fake.calls] = name;
-	if (fake.calls++ != fake.fail_at)
-		return false;
-	errno = fake.error;
-	return true;
-}
-
-int __wrap_socket(int domain, int type, int protocol);
-int __real_socket(int domain, int type, int protocol);
-int __wrap_socket(int domain, int type, int protocol)
-{
-	if (!fake.is_active)
-		return __real_socket(domain, type, protocol);
-	assert_int_equal(protocol, 0); /* receives nothing before it is bound */
-	return step("socket") ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
-}
-
-int __real_eventfd(unsigned int count, int flags);
-int __wrap_eventfd(unsigned int count, int flags);
-int __wrap_eventfd(unsigned int count, int flags)
-{
-	return step("eventfd") ? -1 : __real_eventfd(count, flags);
-}
-
-static const char *option_name(int level, int option)
-{
-	if (level == SOL_SOCKET)
-		return option == SO_ATTACH_FILTER ? "FILTER" : "?";
-	switch (option) {
-	case PACKET_VERSION:
-		return "VERSION";
-	case PACKET_VNET_HDR:
-		return "VNET_HDR";
-	case PACKET_TIMESTAMP:
-		return "TIMESTAMP";
-	case PACKET_IGNORE_OUTGOING:
-		return "IGNORE_OUTGOING";
-	case PACKET_RX_RING:
-		return "RX_RING";
-	case PACKET_ADD_MEMBERSHIP:
-		return "MEMBERSHIP";
-	case PACKET_FANOUT:
-		return "FANOUT";
-	default:
-		return "?";
-	}
-}
-
-static int fake_ring(const struct tpacket_req3 *request)
-{
-	if (request->tp_block_nr == 0) {
-		fake.has_ring = false;
-		return 0;
-	}
-	if (fake.has_ring) {
-		errno = EBUSY;
-		return -1;
-	}
-	fake.block_counts[fake.rings++] = request->tp_block_nr;
-	if (fake.max_blocks && !fake.max_in_mmap && request->tp_block_nr > fake.max_blocks) {
-		errno = ENOMEM;
-		return -1;
-	}
-	fake.has_ring = true;
-	return 0;
-}
-
-int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t length);
-int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t length)
-{
-	const char *name = option_name(level, option);
-	bool is_dropped_ring = level == SOL_PACKET && option == PACKET_RX_RING &&
-	                       ((const struct tpacket_req3 *)value)->tp_block_nr == 0;
-
-	assert_string_not_equal(name, "?");
-	if (!is_dropped_ring && step(name))
-		return -1;
-	if (!strcmp(name, "FILTER"))
-		fake.last_filter = ((const struct sock_fprog *)value)->filter[0].k;
-	if (!strcmp(name, "FANOUT")) {
-		fake.fanout_bytes = length;
-		memcpy(&fake.fanout_argument, value, sizeof(uint32_t));
-	}
-	return !strcmp(name, "RX_RING") ? fake_ring(value) : 0;
-}
-
-int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *length);
-int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *length)
-{
-	bool is_error = level == SOL_SOCKET && option == SO_ERROR;
-
-	if (step(is_error ? "SO_ERROR" : "get"))
-		return -1;
-	*(int *)value = is_error ? fake.link_error : (int)fake.fanout_argument;
-	return 0;
-}
-
-int __wrap_bind(int fd, const struct sockaddr *address, socklen_t length);
-int __wrap_bind(int fd, const struct sockaddr *address, socklen_t length)
-{
-	return step("bind") ? -1 : 0;
-}
-
-int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *length);
-int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *length)
-{
-	((struct sockaddr_ll *)address)->sll_hatype = 1;
-	((struct sockaddr_ll *)address)->sll_ifindex = 7;
-	return step("getsockname") ? -1 : 0;
-}
-
-int __wrap_ioctl(int fd, unsigned long request, ...);
-int __wrap_ioctl(int fd, unsigned long request, ...)
-{
-	va_list arguments;
-
-	assert_int_equal(request, SIOCGIFINDEX);
-	if (step("ioctl"))
-		return -1;
-	va_start(arguments, request);
-	va_arg(arguments, struct ifreq *)->ifr_ifindex = 7;
-	va_end(arguments);
-	return 0;
-}
-
-void *__real_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
-void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset);
-void *__wrap_mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
-{
-	if (step("mmap"))
-		return MAP_FAILED;
-	if (fake.max_in_mmap && length > (size_t)fake.max_blocks * 4096) {
-		errno = ENOMEM;
-		return MAP_FAILED;
-	}
-	fake.mappings++;
-	return __real_mmap(NULL, length, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
-
-int __real_munmap(void *address, size_t length);
-int __wrap_munmap(void *address, size_t length);
-int __wrap_munmap(void *address, size_t length)
-{
-	fake.mappings--;
-	return __real_munmap(address, length);
-}
-
-void *__real_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-	return step("calloc") ? NULL : __real_calloc(count, bytes);
-}
-
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes)
-{
-	return step("malloc") ? NULL : __real_malloc(bytes);
-}
 
 static struct sock_filter program[] = {{BPF_RET | BPF_K, 0, 0, 123}};
 
+static struct sock_filter chooser[] = {{BPF_RET | BPF_K, 0, 0, 0}};
+
+/* What excludes each other is in the other one. */
 static void options_with_everything(struct tpacket_options *options)
 {
 	tpacket_options_init(options);
 	options->interface = "fake0";
+	options->netns = "/dev/null"; /* not where the test is */
+	options->version = TPACKET_VERSION_3;
 	options->block_bytes = 4096;
 	options->block_count = 16;
 	options->promiscuous = true;
 	options->all_multicast = true;
 	options->ignore_outgoing = true;
 	options->vnet_header = true;
+	options->vnet_header_bytes = 12;
+	options->vlan = TPACKET_VLAN_INSERT;
 	options->timestamp = TPACKET_TIMESTAMP_HARDWARE;
 	options->filter = program;
 	options->filter_length = 1;
-	options->fanout = TPACKET_FANOUT_QUEUE_MAPPING;
+	options->fanout = TPACKET_FANOUT_CBPF;
 	options->fanout_flags = TPACKET_FANOUT_ROLL;
 	options->fanout_id = 0xabcd;
+	options->fanout_program = chooser;
+	options->fanout_program_length = 1;
 	options->shrink = false;
+	options->reopen = true;
+	options->reserve_sockets = 2;
+}
+
+static void options_with_descriptors(struct tpacket_options *options)
+{
+	tpacket_options_init(options);
+	options->interface = "fake0";
+	options->block_bytes = 4096;
+	options->vnet_header = true;
+	options->filter_fd = 0;
+	options->fanout = TPACKET_FANOUT_EBPF;
+	options->fanout_program_fd = 0;
+	options->reopen = true;
 }
 
 static int count_descriptors(void)
@@ -257,9 +86,11 @@ static int open_fake(const struct tpacket_options *options, struct tpacket **ret
 
 static void test_order_of_the_steps(void **state)
 {
-	const char *want[] = {"calloc", "socket", "eventfd", "ioctl", "VERSION", "VNET_HDR", "TIMESTAMP",
-		"IGNORE_OUTGOING", "FILTER", "malloc", "FILTER", "RX_RING", "mmap", "bind", "SO_ERROR", "getsockname",
-		"MEMBERSHIP", "MEMBERSHIP", "FANOUT", "get"};
+	const char *want[] = {"calloc", "strdup", "strdup", "malloc", "malloc", "eventfd", "open", "thread", "setns",
+		"socket", "index", "VERSION", "RESERVE", "VNET_HDR_SZ", "TIMESTAMP", "IGNORE_OUTGOING", "FILTER",
+		"FILTER", "RX_RING", "mmap", "bind", "SO_ERROR", "getsockname", "name", "MEMBERSHIP", "MEMBERSHIP",
+		"FANOUT", "get", "FANOUT_DATA", "calloc", "open", "thread", "setns", "socket", "open", "thread",
+		"setns", "socket", "calloc", "socket"};
 	const int count = sizeof(want) / sizeof(want[0]);
 	struct tpacket_options options;
 	struct tpacket_error error;
@@ -267,7 +98,7 @@ static void test_order_of_the_steps(void **state)
 
 	options_with_everything(&options);
 	assert_int_equal(open_fake(&options, &handle, &error), 0);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count && i < fake.calls; i++)
 		assert_string_equal(fake.names[i], want[i]);
 	assert_int_equal(fake.calls, count);
 	/* Nothing passes before the start, the program after it, nothing after the stop. */
@@ -278,45 +109,198 @@ static void test_order_of_the_steps(void **state)
 	assert_int_equal(fake.last_filter, 0);
 	/* 4 bytes exactly, for older kernels. */
 	assert_int_equal(fake.fanout_bytes, 4);
-	assert_int_equal(
-		fake.fanout_argument, 0xabcdu | (uint32_t)(PACKET_FANOUT_QM | PACKET_FANOUT_FLAG_ROLLOVER) << 16);
 	assert_int_equal(tpacket_fanout_id(handle), 0xabcd);
 	assert_int_equal(tpacket_version_in_use(handle), TPACKET_VERSION_3);
 	tpacket_close(handle);
 	assert_int_equal(fake.mappings, 0);
 }
 
-static void test_each_step_fails(void **state)
+/* By their numbers: a step of the right name with the wrong one would do something else, or nothing. */
+static void test_values_of_the_steps(void **state)
 {
 	struct tpacket_options options;
 	struct tpacket *handle;
-	int failures = 0;
 
-	options_with_everything(&options);
+	for (int both = 0; both < 4; both++) {
+		reset(NULL);
+		options_with_everything(&options);
+		options.promiscuous = both & 1;
+		options.all_multicast = both & 2;
+		options.timestamp = both & 1 ? TPACKET_TIMESTAMP_HARDWARE : TPACKET_TIMESTAMP_SOFTWARE;
+		assert_int_equal(open_fake(&options, &handle, NULL), 0);
+		assert_int_equal(fake.memberships,
+			(both & 1 ? 1u << PACKET_MR_PROMISC : 0) | (both & 2 ? 1u << PACKET_MR_ALLMULTI : 0));
+		assert_int_equal(fake.timestamp_source, both & 1 ? SOF_TIMESTAMPING_RAW_HARDWARE : 0);
+		tpacket_close(handle);
+	}
+}
+
+typedef int open_fn(const struct tpacket_options *options, struct tpacket_error *error);
+
+static int open_and_close(const struct tpacket_options *options, struct tpacket_error *error)
+{
+	struct tpacket *handle = NULL;
+
+	int r = open_fake(options, &handle, error);
+	if (r < 0)
+		assert_null(handle);
+	tpacket_close(handle);
+	return r;
+}
+
+static int open_and_close_group(const struct tpacket_options *options, struct tpacket_error *error)
+{
+	struct tpacket *handles[3];
+
+	fake.is_active = true;
+	int r = tpacket_open_group(options, 3, handles, error);
+	fake.is_active = false;
+	for (int i = 0; r == 0 && i < 3; i++)
+		tpacket_close(handles[i]);
+	return r;
+}
+
+static bool is_memory(const char *step)
+{
+	return !strcmp(step, "calloc") || !strcmp(step, "malloc") || !strcmp(step, "strdup");
+}
+
+/* Returns the number of steps. may_fail: a step that the opening can do without. */
+static int fail_each(const struct tpacket_options *options, open_fn *opens, const char *may_fail)
+{
 	int before = count_descriptors();
+
 	for (int i = 0;; i++) {
 		struct tpacket_error error = {""};
 		reset(NULL);
 		fake.fail_at = i;
 		fake.error = EXFULL; /* none that the library treats in a special way */
-		handle = NULL;
-		int r = open_fake(&options, &handle, &error);
-		if (fake.calls <= i) { /* there is no such step any more */
-			assert_int_equal(r, 0);
-			tpacket_close(handle);
-			break;
-		}
-		const char *failed = fake.names[i];
-		bool is_memory = !strcmp(failed, "calloc") || !strcmp(failed, "malloc");
-		assert_int_equal(r, is_memory ? -ENOMEM : -EXFULL);
-		assert_null(handle);
-		assert_non_null(strstr(error.message, is_memory ? ": Cannot allocate memory" : ": Exchange full"));
+		int r = opens(options, &error);
 		assert_int_equal(fake.mappings, 0);
 		assert_int_equal(count_descriptors(), before);
-		failures++;
+		if (fake.calls <= i) { /* there is no such step any more */
+			assert_int_equal(r, 0);
+			return i;
+		}
+		const char *failed = fake.names[i];
+		if (may_fail && !strcmp(failed, may_fail)) {
+			assert_int_equal(r, 0);
+			continue;
+		}
+		if (r == 0)
+			print_error("%s, step %d, may not fail\n", failed, i);
+		assert_int_equal(r, is_memory(failed) ? -ENOMEM : -EXFULL);
+		assert_non_null(
+			strstr(error.message, is_memory(failed) ? ": Cannot allocate memory" : ": Exchange full"));
 	}
-	assert_int_equal(failures, 20);
+}
+
+static void test_each_step_fails(void **state)
+{
+	struct tpacket_options options;
+
+	options_with_everything(&options);
+	assert_int_equal(fail_each(&options, open_and_close, NULL), 40);
+	/* Without /proc the own namespace cannot be remembered. */
+	options_with_descriptors(&options);
+	assert_int_equal(fail_each(&options, open_and_close, "open"), 24);
+}
+
+static void test_each_step_of_a_group_fails(void **state)
+{
+	struct tpacket_options options;
+
+	options_with_everything(&options);
+	assert_int_equal(fail_each(&options, open_and_close_group, NULL), 3 * 38 + 2);
+}
+
+/* The sockets and rings of the tries before are gone. */
+static void test_automatic_version(void **state)
+{
+	int before = count_descriptors();
+
+	for (int unknown_from = 1; unknown_from <= 4; unknown_from++) {
+		struct tpacket_options options;
+		struct tpacket_error error = {""};
+		struct tpacket *handle = NULL;
+		reset(NULL);
+		options_with_everything(&options);
+		options.version = TPACKET_VERSION_AUTO;
+		options.vlan = TPACKET_VLAN_METADATA; /* V1 has no tags */
+		options.reserve_sockets = 0;
+		fake.unknown_from = unknown_from;
+		int r = open_fake(&options, &handle, &error);
+		if (unknown_from == 1) {
+			assert_int_equal(r, -EPROTONOSUPPORT);
+			assert_string_equal(error.message, "version: automatic: the kernel knows none of TPACKET_V3, "
+							   "V2, V1: Protocol not supported");
+		} else {
+			assert_int_equal(r, 0);
+			assert_int_equal(tpacket_version_in_use(handle), unknown_from - 1);
+			assert_int_equal(fake.mappings, 1);
+			assert_int_equal(count_descriptors(), before + 3);
+			tpacket_close(handle);
+		}
+		assert_int_equal(fake.mappings, 0);
+		assert_int_equal(count_descriptors(), before);
+	}
+}
+
+/* Only the version is negotiated; anything else that fails is not tried three times. */
+static void test_automatic_version_stops_at_other_errors(void **state)
+{
+	struct tpacket_options options;
+	struct tpacket *handle;
+
+	options_with_everything(&options);
+	options.version = TPACKET_VERSION_AUTO;
+	fake.only = "VERSION";
+	fake.fail_at = 0;
+	fake.error = EBUSY;
+	assert_int_equal(open_fake(&options, &handle, NULL), -EBUSY);
+	assert_int_equal(fake.calls, 1);
+}
+
+static void test_vlan_needs_ethernet(void **state)
+{
+	struct tpacket_options options;
+	struct tpacket_error error;
+	struct tpacket *handle;
+	int before = count_descriptors();
+
+	options_with_everything(&options);
+	fake.hardware_type = 772;
+	assert_int_equal(open_fake(&options, &handle, &error), -EINVAL);
+	assert_string_equal(error.message, "vlan: insert: interface 'fake0' is of hardware type 772, but tags are put "
+					   "into Ethernet (1) only");
+	assert_int_equal(fake.mappings, 0);
 	assert_int_equal(count_descriptors(), before);
+}
+
+/* Nothing that the options point to is looked at after the call. */
+static void test_options_are_copied(void **state)
+{
+	struct tpacket_options options;
+	struct tpacket *handle;
+	char interface[] = "fake0", netns[] = "/dev/null";
+	struct sock_filter filter[] = {{BPF_RET | BPF_K, 0, 0, 123}}, choose[] = {{BPF_RET | BPF_K, 0, 0, 1}};
+
+	options_with_everything(&options);
+	options.interface = interface;
+	options.netns = netns;
+	options.filter = filter;
+	options.fanout_program = choose;
+	assert_int_equal(open_fake(&options, &handle, NULL), 0);
+	memset(interface, 'x', sizeof(interface));
+	memset(netns, 'x', sizeof(netns));
+	memset(filter, 0, sizeof(filter));
+	memset(choose, 0, sizeof(choose));
+	assert_string_equal(handle->options.interface, "fake0");
+	assert_string_equal(handle->options.netns, "/dev/null");
+	assert_int_equal(handle->options.fanout_program[0].k, 1);
+	assert_int_equal(tpacket_start(handle), 0);
+	assert_int_equal(fake.last_filter, 123);
+	tpacket_close(handle);
 }
 
 static void test_messages(void **state)
@@ -328,7 +312,7 @@ static void test_messages(void **state)
 		const char *message;
 	} cases[] = {
 		{"socket", EPERM, -EPERM, "packet socket: needs CAP_NET_RAW: Operation not permitted"},
-		{"ioctl", ENODEV, -ENODEV, "interface: 'fake0': No such device"},
+		{"index", ENODEV, -ENODEV, "interface: 'fake0': No such device"},
 		{"VERSION", EINVAL, -EPROTONOSUPPORT,
 			"version: TPACKET_V3: the kernel does not know it: Protocol not supported"},
 		{"IGNORE_OUTGOING", ENOPROTOOPT, -ENOPROTOOPT,
@@ -336,9 +320,16 @@ static void test_messages(void **state)
 		{"FILTER", EINVAL, -EINVAL,
 			"filter: the kernel refuses this program of 1 instructions: Invalid argument"},
 		{"RX_RING", ENOMEM, -ENOMEM, "ring: 16 blocks of 4096 bytes: Cannot allocate memory"},
-		{"FANOUT", EALREADY, -EALREADY,
-			"fanout: type 5, flags 0x2, id 43981: all members need the same type, flags and protocol: "
-			"Operation already in progress"},
+		{"open", EACCES, -EACCES, "netns: '/dev/null': open: Permission denied"},
+		{"thread", EAGAIN, -EAGAIN, "netns: '/dev/null': thread: Resource temporarily unavailable"},
+		{"setns", EINVAL, -EINVAL, "netns: '/dev/null': is no network namespace: Invalid argument"},
+		{"setns", EPERM, -EPERM,
+			"netns: '/dev/null': entering it needs CAP_SYS_ADMIN: Operation not permitted"},
+		{"RESERVE", EBUSY, -EBUSY, "vlan: insert: PACKET_RESERVE of 4 bytes: Device or resource busy"},
+		{"VNET_HDR_SZ", ENOPROTOOPT, -ENOPROTOOPT,
+			"vnet_header: 12 bytes: PACKET_VNET_HDR_SZ (Linux 6.5): Protocol not available"},
+		{"bind", ENODEV, -ENODEV, "interface: 'fake0': bind: No such device"},
+		{"MEMBERSHIP", EINVAL, -EINVAL, "promiscuous or all_multicast: 'fake0': Invalid argument"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -437,7 +428,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_order_of_the_steps, reset),
+		cmocka_unit_test_setup(test_values_of_the_steps, reset),
 		cmocka_unit_test_setup(test_each_step_fails, reset),
+		cmocka_unit_test_setup(test_each_step_of_a_group_fails, reset),
+		cmocka_unit_test_setup(test_automatic_version, reset),
+		cmocka_unit_test_setup(test_automatic_version_stops_at_other_errors, reset),
+		cmocka_unit_test_setup(test_vlan_needs_ethernet, reset),
+		cmocka_unit_test_setup(test_options_are_copied, reset),
 		cmocka_unit_test_setup(test_messages, reset),
 		cmocka_unit_test_setup(test_shrink, reset),
 		cmocka_unit_test_setup(test_downed_link_opens, reset),

@@ -2,13 +2,11 @@
 /* The walk over well-formed blocks: every packet once, every fact where the kernel put it, every block given back. */
 #include "cmocka_all.h"
 #include "block.h"
+#include "death.h"
+#include "poison.h"
 
 #include <net/if_arp.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static uint8_t pattern[2000];
 
@@ -100,8 +98,8 @@ static void test_facts_of_a_packet(void **state)
 	test_ring_retire(ring, 0, TP_STATUS_LOSING | TP_STATUS_BLK_TMO);
 	assert_int_equal(tpacket_acquire(&ring->handle, 0, &lease), 1);
 	assert_true(tpacket_lease_next(&lease, &packet));
-	assert_int_equal(
-		packet.status, TPACKET_STATUS_LOSING | TPACKET_STATUS_CHECKSUM_NOT_READY | TPACKET_STATUS_GSO_TCP);
+	assert_int_equal(packet.status, TPACKET_STATUS_LOSING | TPACKET_STATUS_CHECKSUM_NOT_READY |
+						TPACKET_STATUS_GSO_TCP | TPACKET_STATUS_TIME_SOFTWARE);
 	assert_int_equal(packet.rx_hash, 0xdeadbeef);
 	assert_int_equal(packet.protocol, 0x86dd);
 	assert_int_equal(packet.hardware_type, ARPHRD_LOOPBACK);
@@ -264,6 +262,28 @@ static void test_blocks_come_in_ring_order(void **state)
 	assert_int_equal(ring->handle.counters.read, 3 * TEST_BLOCK_COUNT);
 }
 
+static void test_ready_counts_to_the_first_of_the_kernel(void **state)
+{
+	struct test_ring *ring = *state;
+	struct tpacket_lease lease;
+	struct test_frame frame = frame_of(60, 0);
+
+	assert_int_equal(ring->handle.ops->ready(&ring->handle), 0);
+	for (uint32_t i = 0; i < TEST_BLOCK_COUNT; i++) {
+		test_ring_add(ring, i, &frame);
+		test_ring_retire(ring, i, 0);
+		assert_int_equal(ring->handle.ops->ready(&ring->handle), i + 1);
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(tpacket_acquire(&ring->handle, 0, &lease), 1);
+		tpacket_release(&lease);
+		assert_int_equal(ring->handle.ops->ready(&ring->handle), TEST_BLOCK_COUNT - 1 - i);
+	}
+	test_ring_retire(ring, 0, 0); /* round the ring's end */
+	assert_int_equal(ring->handle.ops->ready(&ring->handle), 3);
+	assert_true(ring->handle.ops->has_blocks);
+}
+
 static void test_one_lease_at_a_time(void **state)
 {
 	struct test_ring *ring = *state;
@@ -294,27 +314,9 @@ static void test_empty_lease_gives_nothing(void **state)
 	tpacket_release(&lease);
 }
 
-/* Run something that must end the process by a signal or by AddressSanitizer. */
-static void assert_dies(void (*action)(struct test_ring *), struct test_ring *ring)
+static void use_released_lease(void *argument)
 {
-	int status;
-	pid_t child = fork();
-
-	assert_true(child >= 0);
-	if (child == 0) {
-		struct rlimit none = {0, 0};
-		setrlimit(RLIMIT_CORE, &none);
-		signal(SIGABRT, SIG_DFL);
-		close(2);
-		action(ring);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_false(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-static void use_released_lease(struct test_ring *ring)
-{
+	struct test_ring *ring = argument;
 	struct tpacket_lease lease;
 	struct tpacket_packet packet;
 
@@ -323,8 +325,9 @@ static void use_released_lease(struct test_ring *ring)
 	tpacket_lease_next(&lease, &packet);
 }
 
-static void use_copy_of_released_lease(struct test_ring *ring)
+static void use_copy_of_released_lease(void *argument)
 {
+	struct test_ring *ring = argument;
 	struct tpacket_lease lease;
 	struct tpacket_packet packet;
 
@@ -334,8 +337,9 @@ static void use_copy_of_released_lease(struct test_ring *ring)
 	tpacket_lease_next(&copy, &packet);
 }
 
-static void release_copy_again(struct test_ring *ring)
+static void release_copy_again(void *argument)
 {
+	struct test_ring *ring = argument;
 	struct tpacket_lease lease;
 
 	tpacket_acquire(&ring->handle, 0, &lease);
@@ -356,19 +360,12 @@ static void test_use_after_release_is_caught(void **state)
 	assert_dies(release_copy_again, ring);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
-
-#ifdef HAS_ASAN
+#ifdef TPK_HAS_ASAN
 static uint8_t sink;
 
-static void read_released_packet(struct test_ring *ring)
+static void read_released_packet(void *argument)
 {
+	struct test_ring *ring = argument;
 	struct tpacket_lease lease;
 	struct tpacket_packet packet;
 
@@ -414,10 +411,11 @@ int main(void)
 		RING_TEST(test_empty_blocks_are_skipped),
 		RING_TEST(test_ring_of_empty_blocks_ends),
 		RING_TEST(test_blocks_come_in_ring_order),
+		RING_TEST(test_ready_counts_to_the_first_of_the_kernel),
 		RING_TEST(test_one_lease_at_a_time),
 		RING_TEST(test_empty_lease_gives_nothing),
 		RING_TEST(test_use_after_release_is_caught),
-#ifdef HAS_ASAN
+#ifdef TPK_HAS_ASAN
 		RING_TEST(test_released_bytes_are_poisoned),
 #endif
 		cmocka_unit_test(test_statistics_add_up_in_64_bit),

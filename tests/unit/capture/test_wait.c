@@ -4,6 +4,7 @@
  * reports events which lead to nothing is not polled in a loop.
  */
 #include "cmocka_all.h"
+#include "barrier.h"
 #include "block.h"
 
 #include <pthread.h>
@@ -158,6 +159,33 @@ static void test_no_wake_is_lost(void **state)
 	}
 }
 
+static void *nudge_then_close(void *argument)
+{
+	struct tpacket *handle = argument;
+
+	usleep(50000);
+	tpk_wake_nudge(handle);
+	usleep(50000);
+	tpk_bits_set(&handle->life.state, TPK_CLOSING);
+	tpacket_wake(handle);
+	return NULL;
+}
+
+/* The library's own signal makes the reader look, not return; being closed comes before being woken. */
+static void test_nudge_and_close(void **state)
+{
+	struct wait_test *t = *state;
+	struct tpacket_lease lease = {0};
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, nudge_then_close, &t->ring.handle), 0);
+	int64_t begin = tpk_now_ns();
+	assert_int_equal(tpk_wait_for_block(&t->ring.handle, -1, &lease), -ESHUTDOWN);
+	assert_true(elapsed_ms(begin) >= 90);
+	pthread_join(thread, NULL);
+	assert_true(t->ring.handle.counters.polls >= 2);
+}
+
 static void test_wake_keeps_errno(void **state)
 {
 	struct wait_test *t = *state;
@@ -212,6 +240,7 @@ int main(void)
 		WAIT_TEST(test_wake_before_acquire),
 		WAIT_TEST(test_wake_from_another_thread),
 		WAIT_TEST(test_no_wake_is_lost),
+		WAIT_TEST(test_nudge_and_close),
 		WAIT_TEST(test_wake_keeps_errno),
 		WAIT_TEST(test_readable_without_a_block_does_not_spin),
 		WAIT_TEST(test_closed_descriptor_is_an_error),

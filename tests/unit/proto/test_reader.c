@@ -204,6 +204,63 @@ static void test_interfaces(void **state)
 }
 
 /* Fields in descending order, packets and interfaces mixed, an unknown field of each type between all of them. */
+/* What is told of the packets' times is theirs, not the batch's. */
+static void test_times(void **state)
+{
+	static const struct {
+		const char *message;
+		size_t size;
+		uint64_t least, greatest;
+		bool in_order;
+	} cases[] = {
+		{"", 0, 0, 0, true},
+		{"\x5a\x00", 2, 0, 0, true},
+		/* 5, 5, 7 */
+		{"\x5a\x09\x09\x05\0\0\0\0\0\0\0\x5a\x09\x09\x05\0\0\0\0\0\0\0\x5a\x09\x09\x07\0\0\0\0\0\0\0", 33, 5, 7,
+			true},
+		/* 5, 7, 3 */
+		{"\x5a\x09\x09\x05\0\0\0\0\0\0\0\x5a\x09\x09\x07\0\0\0\0\0\0\0\x5a\x09\x09\x03\0\0\0\0\0\0\0", 33, 3, 7,
+			false},
+		/* 5, none */
+		{"\x5a\x09\x09\x05\0\0\0\0\0\0\0\x5a\x00", 13, 0, 5, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		struct wbproto_reader reader;
+
+		assert_int_equal(wbproto_reader_init(&reader, cases[i].message, cases[i].size), 0);
+		assert_int_equal(reader.least_time_unix_ns, cases[i].least);
+		assert_int_equal(reader.greatest_time_unix_ns, cases[i].greatest);
+		assert_int_equal(reader.in_time_order, cases[i].in_order);
+	}
+}
+
+/* A copy is read on from where the reader was, and nothing of the first place is looked at any more. */
+static void test_move(void **state)
+{
+	uint8_t message[BUFFER_BYTES];
+	size_t size = full_message(message);
+	uint8_t *copy = malloc(size);
+	struct wbproto_interface interface;
+	struct wbproto_packet packet;
+	struct wbproto_reader reader;
+
+	assert_non_null(copy);
+	memcpy(copy, message, size);
+	assert_int_equal(wbproto_reader_init(&reader, message, size), 0);
+	assert_int_equal(wbproto_reader_next(&reader, &packet), 1);
+	wbproto_reader_move(&reader, copy);
+	memset(message, 0xff, size);
+	assert_int_equal(reader.batch.node.length, 6);
+	assert_memory_equal(reader.batch.node.data, "node-1", 6);
+	assert_int_equal(wbproto_reader_next(&reader, &packet), 1);
+	assert_memory_equal(packet.data, "abc", 3);
+	assert_int_equal(wbproto_reader_next(&reader, &packet), 0);
+	assert_int_equal(wbproto_reader_interface(&reader, 900, &interface), 0);
+	assert_same_interface(&interface, &interfaces[1]);
+	free(copy);
+}
+
 static void test_any_order_and_unknown_fields(void **state)
 {
 	static const char unknown[] = "\x48\x85\x01"               /* 9, varint */
@@ -317,6 +374,8 @@ int main(void)
 		cmocka_unit_test(test_empty_message),
 		cmocka_unit_test(test_rejected_message_gives_nothing),
 		cmocka_unit_test(test_interfaces),
+		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_any_order_and_unknown_fields),
 		cmocka_unit_test(test_unknown_fields_in_messages),
 		cmocka_unit_test(test_last_value_wins_and_counters_merge),

@@ -140,7 +140,7 @@ static void test_counters_are_numbered_as_in_the_struct(void **state)
 	static const char *const names[] = {"kernel_seen", "kernel_dropped", "read", "filtered", "sampled_out",
 		"accepted", "truncated", "recovered", "delivered", "handed_over", "failed", "unknown", "dropped",
 		"open", "in_flight", "spooled", "kernel_freezes", "dropped_too_large", "dropped_no_buffer",
-		"dropped_bus_full", "dropped_shutdown", "dropped_spool_full"};
+		"dropped_bus_full", "dropped_shutdown", "dropped_spool_full", "interface_gaps", "interface_gap_nano"};
 
 	assert_int_equal(counters->n_fields, WBP_COUNTERS_FIELDS);
 	assert_int_equal(ARRAY_LENGTH(names), WBP_COUNTERS_FIELDS);

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay_options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "clock.h"
+#include "command.h"
+#include "display_filter.h"
+#include "log.h"
+#include "option.h"
+#include "plugin.h"
+#include "publisher_config.h"
+#include "registry.h"
+#include "replay_out.h"
+#include "time_text.h"
+
+#define MAX_MS (UINT64_C(8784) * 3600 * 1000) /* a leap year */
+#define OPTION(member) .offset = offsetof(struct wb_replay_options, member)
+
+static const struct wb_option_row option_rows[] = {
+	{.key = "from",
+		.type = WB_OPTION_STRING,
+		OPTION(from),
+		.min = 1,
+		.help = "where to read: kafka://HOST:PORT/TOPIC, zmq+sub://ADDRESS:PORT, zmq+pull://ADDRESS:PORT, "
+			"file:///PATH of a folder, spool or file; or the name of a pcap or pcapng file, - for standard "
+			"input"},
+	{.key = "to",
+		.type = WB_OPTION_STRING,
+		OPTION(to),
+		.min = 1,
+		.help = "interface (iface://NAME), bus as a URL, or file (a path that ends in .pcapng or .pcap; - is "
+			"pcapng to standard output)"},
+	{.key = "since",
+		.type = WB_OPTION_STRING,
+		OPTION(since),
+		.min = 1,
+		.help = "leave out packets before this time: 2026-11-30T14:05:09Z, 2026-11-30 14:05 (local time), "
+			"seconds "
+			"since 1970, \"10 minutes ago\", -10m"},
+	{.key = "until",
+		.type = WB_OPTION_STRING,
+		OPTION(until),
+		.min = 1,
+		.help = "leave out packets at this time or later"},
+	{.key = "sort",
+		.type = WB_OPTION_BOOL,
+		OPTION(sort),
+		.default_value = "false",
+		.help = "read everything, then send it in the order of time, whatever came when"},
+	{.key = "window",
+		.type = WB_OPTION_DURATION,
+		OPTION(window_ms),
+		.default_value = "5s",
+		.max = 86400000,
+		.help = "how far apart in time messages may come and still be put in order; 0: packets come as they "
+			"are "
+			"read"},
+	{.key = "filter",
+		.type = WB_OPTION_STRING,
+		OPTION(filter),
+		.min = 1,
+		.help = "replay only packets that match this tcpdump expression"},
+	{.key = "follow",
+		.type = WB_OPTION_BOOL,
+		OPTION(follow),
+		.default_value = "false",
+		.help = "do not end where the data ends now, nor when every stream has ended"},
+	{.key = "wait",
+		.type = WB_OPTION_DURATION,
+		OPTION(wait_ms),
+		.default_value = "10s",
+		.max = 86400000,
+		.help = "give up when the bus cannot be reached for so long"},
+	{.key = "summary",
+		.type = WB_OPTION_STRING,
+		OPTION(summary),
+		.min = 1,
+		.help = "file to write the summary to, as JSON"},
+	{.key = "stats",
+		.type = WB_OPTION_DURATION,
+		OPTION(stats_ms),
+		.default_value = "0",
+		.max = 86400000,
+		.help = "print a line on standard error so often; 0: never"},
+	{0},
+};
+
+static const struct wb_option_row time_rows[] = {
+	{.key = "multiplier",
+		.type = WB_OPTION_STRING,
+		OPTION(multiplier),
+		.min = 1,
+		.help = "replay so many times as fast as captured; without any of these four: 1, into a file: "
+			"--topspeed"},
+	{.key = "pps",
+		.type = WB_OPTION_STRING,
+		OPTION(pps),
+		.min = 1,
+		.help = "so many packets a second, instead of the times captured"},
+	{.key = "mbps",
+		.type = WB_OPTION_STRING,
+		OPTION(mbps),
+		.min = 1,
+		.help = "so many million bits a second, link headers counted, instead of the times captured"},
+	{.key = "topspeed",
+		.type = WB_OPTION_BOOL,
+		OPTION(topspeed),
+		.default_value = "false",
+		.help = "as fast as possible"},
+	{.key = "max_gap",
+		.type = WB_OPTION_DURATION,
+		OPTION(max_gap_ms),
+		.default_value = "0",
+		.max = MAX_MS,
+		.help = "cut longer gaps between the times captured to this; 0: cut none"},
+	{.key = "loop",
+		.type = WB_OPTION_UINT,
+		OPTION(loop),
+		.default_value = "1",
+		.unit = "passes",
+		.help = "replay everything so often; 0 is for ever. What fits into --buffer is read once, anything "
+			"else again"},
+	{.key = "limit",
+		.type = WB_OPTION_UINT,
+		OPTION(limit),
+		.default_value = "0",
+		.unit = "packets",
+		.help = "end after so many packets; 0 is no limit"},
+	{.key = "duration",
+		.type = WB_OPTION_DURATION,
+		OPTION(duration_ms),
+		.default_value = "0",
+		.max = MAX_MS,
+		.help = "end after so long; 0 is no limit. Counts from the first packet sent, and ends the wait for it "
+			"if the source may go on for ever"},
+	{.key = "buffer",
+		.type = WB_OPTION_BYTES,
+		OPTION(buffer_bytes),
+		.default_value = "64MiB",
+		.min = 1024 * 1024,
+		.max = UINT64_C(1) << 40,
+		.help = "memory for packets that were read and are not due yet"},
+	{.key = "lead",
+		.type = WB_OPTION_DURATION,
+		OPTION(lead_ms),
+		.default_value = "1s",
+		.max = 86400000,
+		.help = "read ahead so long, or until half of the buffer is used, before the first packet is sent"},
+	{.key = "preload",
+		.type = WB_OPTION_BOOL,
+		OPTION(preload),
+		.default_value = "false",
+		.help = "send nothing before everything was read, or the buffer is full"},
+	{0},
+};
+
+static const struct wb_arg args[] = {
+	{.letter = 'x', .value = "FACTOR", .key = "multiplier"},
+	{.letter = 'p', .value = "RATE", .key = "pps"},
+	{.letter = 'M', .value = "RATE", .key = "mbps"},
+	{.letter = 't', .key = "topspeed"},
+	{.letter = 'l', .value = "COUNT", .key = "loop"},
+	{.letter = 'L', .value = "COUNT", .key = "limit"},
+	{.letter = 'f', .value = "EXPRESSION", .key = "filter"},
+	{.value = "TIME", .key = "since"},
+	{.value = "TIME", .key = "until"},
+	{0},
+};
+
+static int usage(const char *text)
+{
+	fprintf(stderr, "wirebus replay: %s\n", text);
+	return WB_EXIT_USAGE;
+}
+
+static int no_memory(void)
+{
+	fprintf(stderr, "wirebus replay: %s\n", strerror(ENOMEM));
+	return WB_EXIT_FAILED;
+}
+
+/* Functions return an exit code, or -1 to go on. */
+
+static int help(const struct wb_arg_command *command)
+{
+	const struct wb_transport_ops *ops;
+
+	if (wb_args_help(command, stdout) < 0)
+		return WB_EXIT_FAILED;
+	for (size_t i = 0; wb_sources[i]; i++)
+		wb_args_help_url(wb_sources[i]->name, wb_sources[i]->rows, wb_sources[i]->takes_properties, stdout);
+	wb_args_help_url("interface, to send to", wb_interface_option_rows, false, stdout);
+	for (size_t i = 0; (ops = wb_transport_at(i)); i++) {
+		char name[80];
+
+		snprintf(name, sizeof(name), "%s, to send to", ops->name);
+		wb_args_help_url(name, ops->rows, ops->takes_properties, stdout);
+	}
+	return fflush(stdout) || ferror(stdout) ? WB_EXIT_FAILED : WB_EXIT_OK;
+}
+
+/* Without the row of that name: replay has its own. */
+static void leave_out(struct wb_option_row *rows, const char *key)
+{
+	while (rows->key && strcmp(rows->key, key) != 0)
+		rows++;
+	for (; rows->key; rows++)
+		rows[0] = rows[1];
+}
+
+static int take_match(const struct wb_arg_match *match)
+{
+	struct wb_error error;
+
+	/* At once: URLs and the help speak of its scheme. */
+	if (match->row && strcmp(match->row->key, "plugin") == 0 && wb_plugins_load(match->value, NULL, &error) < 0)
+		return usage(error.message);
+	return -1;
+}
+
+static int parse_arguments(int argc, char **argv, struct wb_replay_options *options)
+{
+	struct wb_publisher_rows publisher;
+	const struct wb_arg_rows rows[] = {
+		{option_rows, options, "Reading and writing"},
+		{time_rows, options, "Timing and limits"},
+		{publisher.process, &options->config, "Process"},
+		{publisher.capture, options->capture_config, "Publishing, if --to is a bus"},
+		{0},
+	};
+	const struct wb_arg_command command = {
+		.name = "wirebus replay",
+		.usage = "--from URL|FILE --to iface://NAME|URL|FILE [-x FACTOR | -p RATE | -M RATE | -t]\n"
+			 "       [-l COUNT] [-L COUNT] [--since TIME] [--until TIME] [-f EXPRESSION] [OPTION...]",
+		.about = "Send captured packets again, at the times at which they were captured, or at a rate.",
+		.args = args,
+		.rows = rows,
+	};
+	struct wb_arg_match match;
+	struct wb_error error;
+	struct wb_args parser;
+	bool wants_help = false;
+	int code = -1, r;
+
+	wb_publisher_rows_init(&publisher);
+	leave_out(publisher.process, "stats");
+	leave_out(publisher.process, "ledger");
+	leave_out(publisher.capture, "to");
+	wb_args_init(&parser, &command, argc, argv);
+	while (code < 0 && (r = wb_args_next(&parser, &match, &error)) != 0) {
+		if (r < 0) {
+			fprintf(stderr, "%s\n", error.message);
+			return WB_EXIT_USAGE;
+		}
+		wants_help = wants_help || match.id == WB_ARG_HELP;
+		code = take_match(&match);
+	}
+	return code < 0 && wants_help ? help(&command) : code;
+}
+
+/* A decimal number, as --help calls it; written in C's own notation whatever the locale. */
+static int parse_speed(const char *name, const char *text, double *ret_value, struct wb_error *ret_error)
+{
+	char *end;
+	double value;
+
+	errno = 0;
+	value = strtod(text, &end);
+	if (strspn(text, "0123456789.") != strlen(text) || end == text || *end || errno || !(value > 0) || value > 1e12)
+		return wb_fail(
+			ret_error, -EINVAL, "%s: '%.60s' is not a number above 0, such as 2, 0.5 or 1000", name, text);
+	*ret_value = value;
+	return 0;
+}
+
+static int choose_pace(struct wb_replay_options *options, struct wb_error *ret_error)
+{
+	const struct {
+		const char *name, *text;
+		enum wb_pace_mode mode;
+	} ways[] = {
+		{"--multiplier", options->multiplier, WB_PACE_TIMES},
+		{"--pps", options->pps, WB_PACE_PPS},
+		{"--mbps", options->mbps, WB_PACE_MBPS},
+		{"--topspeed", options->topspeed ? "1" : NULL, WB_PACE_TOPSPEED},
+	};
+	const char *chosen = NULL;
+
+	options->pace = (struct wb_pace_args){
+		.mode = wb_out_is_file(options->to) ? WB_PACE_TOPSPEED : WB_PACE_TIMES,
+		.value = 1,
+		.max_gap_ns = options->max_gap_ms * 1000000,
+	};
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		if (!ways[i].text)
+			continue;
+		if (chosen)
+			return wb_fail(
+				ret_error, -EINVAL, "%s and %s: only one of them can be given", chosen, ways[i].name);
+		chosen = ways[i].name;
+		options->pace.mode = ways[i].mode;
+		int r = parse_speed(ways[i].name, ways[i].text, &options->pace.value, ret_error);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int take_time(const char *name, const char *text, uint64_t now_ns, uint64_t *ret_ns, struct wb_error *ret_error)
+{
+	struct wb_error why;
+	int r = text ? wb_time_parse(text, now_ns, ret_ns, &why) : 0;
+
+	return r < 0 ? wb_fail(ret_error, r, "%s: %s", name, why.message) : 0;
+}
+
+static int take_times(struct wb_replay_options *options, struct wb_error *ret_error)
+{
+	uint64_t now_ns = wb_realtime_ns();
+	int r = take_time("--since", options->since, now_ns, &options->since_ns, ret_error);
+
+	if (r == 0)
+		r = take_time("--until", options->until, now_ns, &options->until_ns, ret_error);
+	/* Also a time before all: as 0 it would be no limit. */
+	if (r == 0 && options->until && options->until_ns <= options->since_ns)
+		r = wb_fail(ret_error, -EINVAL,
+			"--until: '%.80s' is not after --since, which without that option is the beginning of 1970",
+			options->until);
+	return r;
+}
+
+static int check_filter(const struct wb_replay_options *options, struct wb_error *ret_error)
+{
+	struct wb_display_filter *filter = NULL;
+	struct wb_error why;
+	int r = options->filter ? wb_display_filter_create(options->filter, &filter, &why) : 0;
+
+	wb_display_filter_destroy(filter);
+	return r < 0 ? wb_fail(ret_error, r, "--%s", why.message) : 0;
+}
+
+static int check_bus(struct wb_replay_options *options, struct wb_error *ret_error)
+{
+	if (wb_out_is_file(options->to) || strncmp(options->to, "iface://", 8) == 0)
+		return 0;
+	if (!strchr(options->to, ':'))
+		return wb_fail(ret_error, -EINVAL,
+			"--to '%.200s': needs iface://NAME, the URL of a bus, or a file that ends in .pcapng or .pcap",
+			options->to);
+	options->capture_config->to = strdup(options->to);
+	return options->capture_config->to ? wb_config_check(&options->config, ret_error) : -ENOMEM;
+}
+
+static int check_arguments(struct wb_replay_options *options)
+{
+	struct wb_error error;
+	int r;
+
+	if (!options->from)
+		return usage("--from is missing: say where to read, for example --from kafka://localhost:9092/packets");
+	if (!options->to)
+		return usage("--to is missing: say where to send, for example --to iface://eth1");
+	r = choose_pace(options, &error);
+	if (r == 0)
+		r = take_times(options, &error);
+	if (r == 0)
+		r = check_filter(options, &error);
+	if (r == 0)
+		r = check_bus(options, &error);
+	return r == -ENOMEM ? no_memory() : r < 0 ? usage(error.message) : -1;
+}
+
+int wb_replay_options_parse(struct wb_replay_options *options, int argc, char **argv)
+{
+	int code;
+
+	*options = (struct wb_replay_options){0};
+	if (wb_options_init(option_rows, options) < 0 || wb_options_init(time_rows, options) < 0 ||
+		wb_publisher_config_init(&options->config, WB_REPLAY_INTERFACE, &options->capture_config) < 0)
+		return no_memory();
+	code = parse_arguments(argc, argv, options);
+	return code < 0 ? check_arguments(options) : code;
+}
+
+void wb_replay_options_fini(struct wb_replay_options *options)
+{
+	wb_options_fini(option_rows, options);
+	wb_options_fini(time_rows, options);
+	wb_config_fini(&options->config);
+}
