@@ -33,6 +33,7 @@ struct peer {
 	pthread_cond_t arrived;
 	struct message *first, **last;
 	struct message *current; /* the last one that was received */
+	bool ended;              /* nobody holds the other end of the output any more */
 };
 
 static const char *command;
@@ -79,6 +80,10 @@ static void *collect(void *argument)
 		pthread_cond_signal(&peer->arrived);
 		pthread_mutex_unlock(&peer->lock);
 	}
+	pthread_mutex_lock(&peer->lock);
+	peer->ended = true;
+	pthread_cond_signal(&peer->arrived);
+	pthread_mutex_unlock(&peer->lock);
 	return NULL;
 }
 
@@ -125,16 +130,23 @@ static void *open_peer(const struct conf_bus *bus, bool stalled)
 	return peer;
 }
 
-static int receive(void *context, int timeout_ms, const void **ret_data, size_t *ret_size)
+static struct timespec after_ms(int ms)
 {
-	struct peer *peer = context;
 	struct timespec until;
-	int r = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	until.tv_sec += timeout_ms / 1000 + until.tv_nsec / 1000000000;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
+	return until;
+}
+
+static int receive(void *context, int timeout_ms, const void **ret_data, size_t *ret_size)
+{
+	const struct timespec until = after_ms(timeout_ms);
+	struct peer *peer = context;
+	int r = 0;
+
 	pthread_mutex_lock(&peer->lock);
 	while (!peer->first && r == 0)
 		r = pthread_cond_timedwait(&peer->arrived, &peer->lock, &until);
@@ -152,15 +164,15 @@ static int receive(void *context, int timeout_ms, const void **ret_data, size_t 
 	return r;
 }
 
-static void end_command(pid_t pid)
+static void end_command(struct peer *peer)
 {
 	const int64_t end = conf_now_ms() + END_MS;
 	int status;
 
-	kill(-pid, SIGTERM);
-	while (waitpid(pid, &status, WNOHANG) == 0) {
+	kill(-peer->pid, SIGTERM);
+	while (waitpid(peer->pid, &status, WNOHANG) == 0) {
 		if (conf_now_ms() >= end)
-			kill(-pid, SIGKILL);
+			kill(-peer->pid, SIGKILL);
 		conf_pause_ms(2);
 	}
 	CONF_CHECK(
@@ -168,13 +180,30 @@ static void end_command(pid_t pid)
 		"the reader '%s' ended with status %#x", command, (unsigned int)status);
 }
 
+/* What the command has started may outlive it, and keep the output open. */
+static void end_output(struct peer *peer)
+{
+	const struct timespec until = after_ms(END_MS);
+	int r = 0;
+
+	pthread_mutex_lock(&peer->lock);
+	while (!peer->ended && r == 0)
+		r = pthread_cond_timedwait(&peer->arrived, &peer->lock, &until);
+	if (!peer->ended) {
+		conf_fail("the reader '%s' has ended, but not what it started", command);
+		kill(-peer->pid, SIGKILL);
+	}
+	pthread_mutex_unlock(&peer->lock);
+	pthread_join(peer->thread, NULL);
+}
+
 static void close_peer(void *context)
 {
 	struct peer *peer = context;
 	struct message *next;
 
-	end_command(peer->pid);
-	pthread_join(peer->thread, NULL);
+	end_command(peer);
+	end_output(peer);
 	fclose(peer->output);
 	free(peer->current);
 	for (; peer->first; peer->first = next) {
