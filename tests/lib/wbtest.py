@@ -271,7 +271,7 @@ class Case:
 
     def audit(self, net, source, **expected):
         """Assert what `wirebus verify` and the independent checker say of what is stored there; see Audit.finish()."""
-        how = {name: expected.pop(name) for name in ("no_loss", "deep", "ledger") if name in expected}
+        how = {name: expected.pop(name) for name in ("no_loss", "deep", "ledger", "ordered") if name in expected}
         return Audit(self, net, source, **how).finish(**expected)
 
     def audit_live(self, net, source, no_loss=False, deep=False):
@@ -311,8 +311,8 @@ class Case:
 class Audit:
     """`wirebus verify` and the checker, which know nothing of each other, on the same messages."""
 
-    def __init__(self, case, net, source, no_loss=False, deep=False, ledger=None):
-        self.no_loss, self.source, self.live = no_loss, source, False
+    def __init__(self, case, net, source, no_loss=False, deep=False, ledger=None, ordered=True):
+        self.no_loss, self.source, self.live, self.ordered = no_loss, source, False, ordered
         beside = ["--ledger", ledger] if ledger else []
         self.verify = case.wirebus(net, "verify", "--from", source, "-o", "json", *beside,
                                    *(["--no-loss"] if no_loss else []))
@@ -331,7 +331,7 @@ class Audit:
         expect_equal(self.checker.wait(seconds), 0, f"exit code of the checker ({self.checker.err})")
         said, own = json.loads(self.verify.out), json.loads(self.checker.out)
         try:
-            checker.agree(said, own, self.live)
+            checker.agree(said, own, self.live, self.ordered)
         except AssertionError as why:
             raise Failure(f"{self.source}: {why}") from None
         failed = bool(own["doubts"] or self.no_loss and own["losses"])
