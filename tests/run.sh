@@ -34,6 +34,7 @@ forgiven=0 # skips that are no failure even in CI
 notes=()
 broker_folder=
 broker_port=19292
+tidy= # its process, while it runs
 
 heading() {
 	printf '\n=== %s (%d s)\n' "$*" "$SECONDS"
@@ -82,9 +83,6 @@ give_up() {
 # A broker on the loopback for those tests that take any they are given; the end-to-end tests start their own.
 start_broker() {
 	broker_folder=$(mktemp -d)
-	trap stop_broker EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
 	tests/broker/broker.sh start "$broker_folder" "$broker_port" || give_up "the Kafka broker does not start"
 	export WIREBUS_TEST_KAFKA=127.0.0.1:$broker_port
 }
@@ -95,6 +93,15 @@ stop_broker() {
 	rm -rf "$broker_folder"
 	broker_folder=
 }
+
+clean_up() {
+	stop_broker
+	[ -z "$tidy" ] || kill -- "-$tidy"
+}
+
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 attribute() { # FILE NAME: of the <testsuite> in a JUnit file
 	sed -n "/<testsuite /,/>/s/.*[[:space:]]$2=\"\([0-9]*\)\".*/\1/p" "$1" | head -n 1
@@ -154,10 +161,20 @@ check_tidy() {
 	$nats || files=$(grep -v '^bridge/examples/nats/' <<<"$files")
 	[ -n "$files" ] || return 1
 	# One call for a few files: with many, this version mixes up the state of one file with the next.
-	if ! xargs -P "$jobs" -n 4 clang-tidy -p build/fuzz --quiet <<<"$files" >build/fuzz/tidy.log 2>&1; then
+	if ! xargs -P "$jobs" -n 4 chrt --idle 0 clang-tidy -p build/fuzz --quiet <<<"$files" >build/fuzz/tidy.log 2>&1; then
 		grep -A 3 'error' build/fuzz/tidy.log | head -n 60
 		return 1
 	fi
+}
+
+# What check_tidy, which was started before, has found.
+end_tidy() {
+	local result
+	wait "$tidy"
+	result=$?
+	tidy=
+	cat build/fuzz/tidy.findings
+	return "$result"
 }
 
 check_schema() {
@@ -231,7 +248,11 @@ check "schema compiles with protoc" check_schema
 check "schema is compatible with every release" check_released
 if command -v git >/dev/null && tracked CMakeLists.txt >/dev/null 2>&1; then
 	check "clang-format" check_format
-	check "clang-tidy" check_tidy
+	# While tests wait, and only then; as a job of its own, to be ended as one.
+	set -m
+	check_tidy >build/fuzz/tidy.findings &
+	tidy=$!
+	set +m
 else
 	skip 2 "clang-format, clang-tidy: this is no git checkout, or git is not installed"
 fi
@@ -255,6 +276,11 @@ else
 	skip $((count + 1)) "tests with a Kafka broker: Maven's registry does not answer"
 	forgiven=$((forgiven + count + 1))
 	run_ctest dev -LE "broker|^($leave_out)$" -E '^conformance\.kafka$'
+fi
+
+if [ -n "$tidy" ]; then
+	heading "clang-tidy"
+	check "clang-tidy" end_tidy
 fi
 
 heading "tests (asan: addresses, leaks, undefined behaviour)"
