@@ -36,6 +36,10 @@ PYTHON = "/usr/bin/python3"  # the one that Debian's python3-* packages belong t
 FULL = os.environ.get("WIREBUS_TEST_FULL") == "1"
 FRAMES = int(os.environ.get("WIREBUS_TEST_FRAMES", "1000000"))
 SENDING_SIDE, CAPTURED_SIDE = "wba", "wbb"
+# A block is closed after 10 ms, so how long the kernel does without us is a matter of their number: 64 are full after 0.6 s,
+# which a busy machine's disk takes at times. As much memory, for 2.5 s.
+PATIENT_RING = ["--block-bytes", "256KiB", "--block-count", "256"]
+RING_OPTIONS = ("--block-bytes", "--block-count", "--retire", "--ring-version")
 CASE_SECONDS = 240  # an alarm ends a case before CTest would kill it, so that it still cleans up
 
 _PR_SET_PDEATHSIG = 1
@@ -214,9 +218,10 @@ class Case:
         return self.start(name or arguments[0], net.command(WIREBUS, *arguments), **options)
 
     def capture(self, net, to, *arguments, interface=CAPTURED_SIDE, workers=2):
-        """`wirebus run`, ready to capture. Its ledger goes to .ledger_path."""
+        """`wirebus run`, ready to capture, by default with a ring that is patient. Its ledger goes to .ledger_path."""
         path = self.path(f"ledger-{self.number('ledger')}.json")
-        process = self.wirebus(net, "run", "-i", interface, "-w", workers, "--to", to, "--ledger", path, *arguments)
+        ring = [] if any(str(word) in RING_OPTIONS for word in arguments) else PATIENT_RING
+        process = self.wirebus(net, "run", "-i", interface, "-w", workers, "--to", to, "--ledger", path, *ring, *arguments)
         process.ledger_path = path
         self.wait_capturing(process)
         return process
