@@ -75,8 +75,15 @@ static bool is_running(const char *interface)
 
 void net_wait_running(const char *interface)
 {
-	for (int i = 0; i < 100 && !is_running(interface); i++)
+	for (int i = 0; i < 500 && !is_running(interface); i++)
 		usleep(10000);
+}
+
+void net_wait_no_carrier(const char *interface)
+{
+	for (int i = 0; i < 500 && is_running(interface); i++)
+		usleep(10000);
+	assert_false(is_running(interface));
 }
 
 int net_set_up(void **state)

@@ -33,8 +33,10 @@ void net_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int net_set_up(void **state);
 int net_tear_down(void **state);
 
-/* Until the interface can transmit; at most a second. */
+/* Until the interface can transmit; at most five seconds. */
 void net_wait_running(const char *interface);
+/* Until the kernel says so of an interface whose other end is down, which it does up to a second later. */
+void net_wait_no_carrier(const char *interface);
 unsigned int net_index(const char *interface);
 int net_count_descriptors(void);
 double net_now_ms(void);

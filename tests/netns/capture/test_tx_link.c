@@ -88,6 +88,7 @@ static void test_no_carrier(void **state)
 	struct tpacket_tx *tx = open_with_frames(10);
 
 	net_run("ip link set " NET_LISTEN " down");
+	net_wait_no_carrier(NET_SEND);
 	/* A change is seen after a tenth of a second. */
 	usleep(120000);
 	wait_until_up(tx, "ip link set " NET_LISTEN " up");

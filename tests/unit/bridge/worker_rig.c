@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -131,10 +132,23 @@ void rig_join(struct rig *rig)
 	assert_true(atomic_load(&rig->worker.ended));
 }
 
+/* A worker ends with the end of its stream, and does not wait for what becomes of that message. */
+static void wait_settled(struct rig *rig)
+{
+	const uint64_t end_ns = wb_monotonic_ns() + RIG_PATIENCE_MS * UINT64_C(1000000);
+	struct wb_ledger_totals totals;
+
+	do {
+		wb_ledger_snapshot(&rig->worker.ledger, &totals);
+	} while (totals.batches_in_flight && wb_monotonic_ns() < end_ns && usleep(1000) == 0);
+}
+
 void rig_stop(struct rig *rig)
 {
 	wb_worker_stop(&rig->worker);
 	rig_join(rig);
+	if (rig->bus.settling == FAKE_SETTLE_LATER)
+		wait_settled(rig);
 }
 
 static void judge_view(struct wbproto_view view, const char *expected)
