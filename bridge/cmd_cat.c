@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `wirebus cat`: packets from a bus or from files, as text, JSON lines, pcap or pcapng. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "log.h"
 #include "option.h"
 #include "registry.h"
+#include "signals.h"
 #include "source_setup.h"
 #include "stopper.h"
 #include "time_text.h"
@@ -390,12 +390,10 @@ static int run_session(struct session *session)
 
 static int with_signals(struct session *session)
 {
-	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct wb_error error;
 	int r, code;
 
-	sigaction(SIGPIPE, &ignore, NULL); /* a reader that has gone is seen as EPIPE */
-	sigaction(SIGXFSZ, &ignore, NULL); /* and a limit on the size of files as EFBIG */
+	wb_signals_as_errors();
 	r = wb_stopper_init(&session->stopper, GRACE_S);
 	if (r < 0) {
 		wb_fail(&error, r, "cannot prepare for signals: %s", strerror(-r));

@@ -2,7 +2,6 @@
 /* `wirebus replay`: packets from a bus or from files onto an interface, another bus, or into a file, in their time. */
 #include <errno.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 #include "replay.h"
 #include "replay_options.h"
 #include "replay_source.h"
+#include "signals.h"
 #include "stopper.h"
 #include "url.h"
 
@@ -230,12 +230,10 @@ static int drop_privileges(const struct session *session, struct wb_error *ret_e
 
 static int prepare(struct session *session)
 {
-	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct wb_error error = {""};
 	int code;
 
-	sigaction(SIGPIPE, &ignore, NULL);
-	sigaction(SIGXFSZ, &ignore, NULL); /* a file that may not grow is EFBIG */
+	wb_signals_as_errors();
 	wb_log_set_level((int)session->options.config.log_level);
 	code = check(open_files(session, &error), &error);
 	if (code < 0)

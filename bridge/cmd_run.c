@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `wirebus run`: from interfaces onto buses, until it is told to stop. */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "capture.h"
@@ -16,6 +14,7 @@
 #include "own.h"
 #include "privileges.h"
 #include "run_arguments.h"
+#include "signals.h"
 #include "stats.h"
 #include "uuid.h"
 
@@ -34,24 +33,6 @@ struct run {
 	struct wb_own *own;
 };
 
-/* SIGTERM, SIGINT and SIGUSR1 arrive through a descriptor; threads that libraries start inherit the mask. */
-static int open_signals(struct run *run)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGUSR1);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
-	signal(SIGPIPE, SIG_IGN);
-	/* A limit on the size of files is an error of the write to the spool. */
-	signal(SIGXFSZ, SIG_IGN);
-	run->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return run->signal_fd < 0 ? -errno : 0;
-}
-
 /* Do meanwhile what is to be done now and then. The rings and buses are open. */
 static void look_after(struct run *run)
 {
@@ -64,14 +45,12 @@ static void look_after(struct run *run)
 /* Wait up to timeout_ms. Returns the number of a signal to end, or 0. */
 static int wait_signal(struct run *run, int timeout_ms)
 {
-	struct pollfd fd = {.fd = run->signal_fd, .events = POLLIN};
-	struct signalfd_siginfo info = {0};
+	int signal_number;
 
 	look_after(run);
-	if (poll(&fd, 1, timeout_ms) <= 0 || read(run->signal_fd, &info, sizeof info) != sizeof info)
-		return 0;
-	if (info.ssi_signo != SIGUSR1)
-		return (int)info.ssi_signo;
+	signal_number = wb_signals_wait(run->signal_fd, timeout_ms);
+	if (signal_number != SIGUSR1)
+		return signal_number;
 	wb_stats_print_ledgers(run->captures, run->config.capture_count);
 	return 0;
 }
@@ -324,7 +303,7 @@ int wb_cmd_run(int argc, char **argv)
 		wb_log_set_level((int)run.config.log_level);
 		r = wb_uuid7(run.session_id);
 		if (r == 0)
-			r = open_signals(&run);
+			r = run.signal_fd = wb_signals_open();
 		if (r < 0) {
 			fprintf(stderr, "wirebus run: %s\n", strerror(-r));
 			code = WB_EXIT_FAILED;

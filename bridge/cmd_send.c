@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `wirebus send`: capture files onto a bus. A thread sends; the main one has signals, statistics and the end. */
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "log.h"
 #include "send.h"
 #include "send_options.h"
+#include "signals.h"
 #include "stats.h"
 #include "uuid.h"
 
@@ -44,23 +43,6 @@ static int failed(const char *text)
 }
 
 /* ---- opening ---- */
-
-static int open_signals(struct session *session)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGUSR1);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
-	signal(SIGPIPE, SIG_IGN);
-	/* A limit on the size of files is an error of the write. */
-	signal(SIGXFSZ, SIG_IGN);
-	session->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return session->signal_fd < 0 ? -errno : 0;
-}
 
 static int open_files(struct session *session, struct wb_error *ret_error)
 {
@@ -102,13 +84,10 @@ static struct wb_capture *capture_of(const struct session *session)
 /* Wait up to timeout_ms. Returns the number of a signal to end, or 0. */
 static int wait_signal(struct session *session, int timeout_ms)
 {
-	struct pollfd fd = {.fd = session->signal_fd, .events = POLLIN};
-	struct signalfd_siginfo info = {0};
+	int signal_number = wb_signals_wait(session->signal_fd, timeout_ms);
 
-	if (poll(&fd, 1, timeout_ms) <= 0 || read(session->signal_fd, &info, sizeof info) != sizeof info)
-		return 0;
-	if (info.ssi_signo != SIGUSR1)
-		return (int)info.ssi_signo;
+	if (signal_number != SIGUSR1)
+		return signal_number;
 	wb_stats_print_ledgers(capture_of(session), 1);
 	return 0;
 }
@@ -278,7 +257,7 @@ int wb_cmd_send(int argc, char **argv)
 	if (code < 0)
 		r = wb_uuid7(session.session_id);
 	if (code < 0 && r == 0)
-		r = open_signals(&session);
+		r = session.signal_fd = wb_signals_open();
 	if (r < 0)
 		code = failed(strerror(-r));
 	else if (code < 0)

@@ -12,6 +12,7 @@
 #include "extcap.h"
 #include "extcap_fifo.h"
 #include "log.h"
+#include "signals.h"
 #include "source_setup.h"
 #include "stopper.h"
 
@@ -212,8 +213,7 @@ int wb_extcap_capture(const struct wb_extcap_capture *args)
 	struct wb_error error;
 	int code, r;
 
-	sigaction(SIGPIPE, &ignore, NULL); /* a reader that has gone is seen as EPIPE */
-	sigaction(SIGXFSZ, &ignore, NULL); /* a file that may not grow is EFBIG */
+	wb_signals_as_errors();
 	/* ^C in tshark's terminal reaches this process too; tshark then sends SIGTERM, which would be the second one.
 	 */
 	sigaction(SIGINT, &ignore, NULL);
