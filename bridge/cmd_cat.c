@@ -9,10 +9,10 @@
 #include "cat.h"
 #include "clock.h"
 #include "command.h"
+#include "command_line.h"
 #include "display_filter.h"
 #include "log.h"
 #include "option.h"
-#include "registry.h"
 #include "signals.h"
 #include "source_setup.h"
 #include "stopper.h"
@@ -179,16 +179,6 @@ static int failed(const char *text)
 	return WB_EXIT_FAILED;
 }
 
-/* The command's options, and those of every source. */
-static int help(const struct wb_arg_command *command)
-{
-	if (wb_args_help(command, stdout) < 0)
-		return WB_EXIT_FAILED;
-	for (size_t i = 0; wb_sources[i]; i++)
-		wb_args_help_url(wb_sources[i]->name, wb_sources[i]->rows, wb_sources[i]->takes_properties, stdout);
-	return fflush(stdout) || ferror(stdout) ? WB_EXIT_FAILED : WB_EXIT_OK;
-}
-
 /* -1: go on; otherwise the exit code. */
 static int parse_arguments(int argc, char **argv, struct cat_options *options)
 {
@@ -209,7 +199,7 @@ static int parse_arguments(int argc, char **argv, struct cat_options *options)
 	wb_args_init(&parser, &command, argc, argv);
 	while ((r = wb_args_next(&parser, &match, &error)) > 0)
 		if (match.id == WB_ARG_HELP)
-			return help(&command);
+			return wb_command_line_help(&command, WB_URLS_READ);
 	if (r < 0) {
 		fprintf(stderr, "%s\n", error.message);
 		return WB_EXIT_USAGE;

@@ -9,12 +9,11 @@
 #include "args.h"
 #include "clock.h"
 #include "command.h"
+#include "command_line.h"
 #include "display_filter.h"
 #include "log.h"
 #include "option.h"
-#include "plugin.h"
 #include "publisher_config.h"
-#include "registry.h"
 #include "replay_out.h"
 #include "time_text.h"
 
@@ -91,27 +90,6 @@ static const struct wb_option_row option_rows[] = {
 };
 
 static const struct wb_option_row time_rows[] = {
-	{.key = "multiplier",
-		.type = WB_OPTION_STRING,
-		OPTION(multiplier),
-		.min = 1,
-		.help = "replay so many times as fast as captured; without any of these four: 1, into a file: "
-			"--topspeed"},
-	{.key = "pps",
-		.type = WB_OPTION_STRING,
-		OPTION(pps),
-		.min = 1,
-		.help = "so many packets a second, instead of the times captured"},
-	{.key = "mbps",
-		.type = WB_OPTION_STRING,
-		OPTION(mbps),
-		.min = 1,
-		.help = "so many million bits a second, link headers counted, instead of the times captured"},
-	{.key = "topspeed",
-		.type = WB_OPTION_BOOL,
-		OPTION(topspeed),
-		.default_value = "false",
-		.help = "as fast as possible"},
 	{.key = "max_gap",
 		.type = WB_OPTION_DURATION,
 		OPTION(max_gap_ms),
@@ -160,10 +138,7 @@ static const struct wb_option_row time_rows[] = {
 };
 
 static const struct wb_arg args[] = {
-	{.letter = 'x', .value = "FACTOR", .key = "multiplier"},
-	{.letter = 'p', .value = "RATE", .key = "pps"},
-	{.letter = 'M', .value = "RATE", .key = "mbps"},
-	{.letter = 't', .key = "topspeed"},
+	WB_PACE_ARGS,
 	{.letter = 'l', .value = "COUNT", .key = "loop"},
 	{.letter = 'L', .value = "COUNT", .key = "limit"},
 	{.letter = 'f', .value = "EXPRESSION", .key = "filter"},
@@ -184,26 +159,6 @@ static int no_memory(void)
 	return WB_EXIT_FAILED;
 }
 
-/* Functions return an exit code, or -1 to go on. */
-
-static int help(const struct wb_arg_command *command)
-{
-	const struct wb_transport_ops *ops;
-
-	if (wb_args_help(command, stdout) < 0)
-		return WB_EXIT_FAILED;
-	for (size_t i = 0; wb_sources[i]; i++)
-		wb_args_help_url(wb_sources[i]->name, wb_sources[i]->rows, wb_sources[i]->takes_properties, stdout);
-	wb_args_help_url("interface, to send to", wb_interface_option_rows, false, stdout);
-	for (size_t i = 0; (ops = wb_transport_at(i)); i++) {
-		char name[80];
-
-		snprintf(name, sizeof(name), "%s, to send to", ops->name);
-		wb_args_help_url(name, ops->rows, ops->takes_properties, stdout);
-	}
-	return fflush(stdout) || ferror(stdout) ? WB_EXIT_FAILED : WB_EXIT_OK;
-}
-
 /* Without the row of that name: replay has its own. */
 static void leave_out(struct wb_option_row *rows, const char *key)
 {
@@ -213,21 +168,13 @@ static void leave_out(struct wb_option_row *rows, const char *key)
 		rows[0] = rows[1];
 }
 
-static int take_match(const struct wb_arg_match *match)
-{
-	struct wb_error error;
-
-	/* At once: URLs and the help speak of its scheme. */
-	if (match->row && strcmp(match->row->key, "plugin") == 0 && wb_plugins_load(match->value, NULL, &error) < 0)
-		return usage(error.message);
-	return -1;
-}
-
+/* Returns an exit code, or -1 to go on. */
 static int parse_arguments(int argc, char **argv, struct wb_replay_options *options)
 {
 	struct wb_publisher_rows publisher;
 	const struct wb_arg_rows rows[] = {
 		{option_rows, options, "Reading and writing"},
+		{wb_pace_option_rows, &options->pace_options, "Speed, one of these; without any -x 1, into a file -t"},
 		{time_rows, options, "Timing and limits"},
 		{publisher.process, &options->config, "Process"},
 		{publisher.capture, options->capture_config, "Publishing, if --to is a bus"},
@@ -241,74 +188,22 @@ static int parse_arguments(int argc, char **argv, struct wb_replay_options *opti
 		.args = args,
 		.rows = rows,
 	};
-	struct wb_arg_match match;
-	struct wb_error error;
-	struct wb_args parser;
-	bool wants_help = false;
-	int code = -1, r;
 
 	wb_publisher_rows_init(&publisher);
 	leave_out(publisher.process, "stats");
 	leave_out(publisher.process, "ledger");
 	leave_out(publisher.capture, "to");
-	wb_args_init(&parser, &command, argc, argv);
-	while (code < 0 && (r = wb_args_next(&parser, &match, &error)) != 0) {
-		if (r < 0) {
-			fprintf(stderr, "%s\n", error.message);
-			return WB_EXIT_USAGE;
-		}
-		wants_help = wants_help || match.id == WB_ARG_HELP;
-		code = take_match(&match);
-	}
-	return code < 0 && wants_help ? help(&command) : code;
-}
-
-/* A decimal number, as --help calls it; written in C's own notation whatever the locale. */
-static int parse_speed(const char *name, const char *text, double *ret_value, struct wb_error *ret_error)
-{
-	char *end;
-	double value;
-
-	errno = 0;
-	value = strtod(text, &end);
-	if (strspn(text, "0123456789.") != strlen(text) || end == text || *end || errno || !(value > 0) || value > 1e12)
-		return wb_fail(
-			ret_error, -EINVAL, "%s: '%.60s' is not a number above 0, such as 2, 0.5 or 1000", name, text);
-	*ret_value = value;
-	return 0;
+	return wb_command_line_take(&command, WB_URLS_READ | WB_URLS_INTERFACE | WB_URLS_SEND, argc, argv, NULL, NULL);
 }
 
 static int choose_pace(struct wb_replay_options *options, struct wb_error *ret_error)
 {
-	const struct {
-		const char *name, *text;
-		enum wb_pace_mode mode;
-	} ways[] = {
-		{"--multiplier", options->multiplier, WB_PACE_TIMES},
-		{"--pps", options->pps, WB_PACE_PPS},
-		{"--mbps", options->mbps, WB_PACE_MBPS},
-		{"--topspeed", options->topspeed ? "1" : NULL, WB_PACE_TOPSPEED},
-	};
-	const char *chosen = NULL;
-
 	options->pace = (struct wb_pace_args){
 		.mode = wb_out_is_file(options->to) ? WB_PACE_TOPSPEED : WB_PACE_TIMES,
 		.value = 1,
 		.max_gap_ns = options->max_gap_ms * 1000000,
 	};
-	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		if (!ways[i].text)
-			continue;
-		if (chosen)
-			return wb_fail(
-				ret_error, -EINVAL, "%s and %s: only one of them can be given", chosen, ways[i].name);
-		chosen = ways[i].name;
-		options->pace.mode = ways[i].mode;
-		int r = parse_speed(ways[i].name, ways[i].text, &options->pace.value, ret_error);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return wb_pace_options_choose(&options->pace_options, &options->pace, ret_error);
 }
 
 static int take_time(const char *name, const char *text, uint64_t now_ns, uint64_t *ret_ns, struct wb_error *ret_error)
@@ -356,6 +251,7 @@ static int check_bus(struct wb_replay_options *options, struct wb_error *ret_err
 	return options->capture_config->to ? wb_config_check(&options->config, ret_error) : -ENOMEM;
 }
 
+/* Returns an exit code, or -1 to go on. */
 static int check_arguments(struct wb_replay_options *options)
 {
 	struct wb_error error;
@@ -381,6 +277,7 @@ int wb_replay_options_parse(struct wb_replay_options *options, int argc, char **
 
 	*options = (struct wb_replay_options){0};
 	if (wb_options_init(option_rows, options) < 0 || wb_options_init(time_rows, options) < 0 ||
+		wb_options_init(wb_pace_option_rows, &options->pace_options) < 0 ||
 		wb_publisher_config_init(&options->config, WB_REPLAY_INTERFACE, &options->capture_config) < 0)
 		return no_memory();
 	code = parse_arguments(argc, argv, options);
@@ -391,5 +288,6 @@ void wb_replay_options_fini(struct wb_replay_options *options)
 {
 	wb_options_fini(option_rows, options);
 	wb_options_fini(time_rows, options);
+	wb_options_fini(wb_pace_option_rows, &options->pace_options);
 	wb_config_fini(&options->config);
 }

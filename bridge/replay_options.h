@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "config.h"
-#include "pace.h"
+#include "pace_options.h"
 
 /* Stands for the interface in messages about the bus, and in names of topics with {interface}. */
 #define WB_REPLAY_INTERFACE "replay"
@@ -23,8 +23,7 @@ struct wb_replay_options {
 	uint64_t wait_ms;
 	char *summary;
 	uint64_t stats_ms;
-	char *multiplier, *pps, *mbps;
-	bool topspeed;
+	struct wb_pace_options pace_options;
 	uint64_t max_gap_ms;
 	uint64_t loop;
 	uint64_t limit;

@@ -7,9 +7,9 @@
 
 #include "args.h"
 #include "command.h"
+#include "command_line.h"
 #include "option.h"
 #include "plugin.h"
-#include "registry.h"
 
 #define MAX_ARGUMENTS 256
 
@@ -54,18 +54,6 @@ struct given {
 	bool help;
 };
 
-/* The command's options, and those of every bus. */
-static int help(void)
-{
-	const struct wb_transport_ops *ops;
-
-	if (wb_args_help(&command, stdout) < 0)
-		return WB_EXIT_FAILED;
-	for (size_t i = 0; (ops = wb_transport_at(i)); i++)
-		wb_args_help_url(ops->name, ops->rows, ops->takes_properties, stdout);
-	return fflush(stdout) || ferror(stdout) ? WB_EXIT_FAILED : WB_EXIT_OK;
-}
-
 static bool is_plugin(const struct wb_arg_match *match)
 {
 	return match->id == WB_ARG_ROW && match->table == TABLE_CONFIG && strcmp(match->row->key, "plugin") == 0;
@@ -100,7 +88,7 @@ static int collect(int argc, char **argv, struct given *given)
 		}
 	}
 	if (given->help)
-		return help();
+		return wb_command_line_help(&command, WB_URLS_SEND);
 	if (r < 0) {
 		fprintf(stderr, "%s\n", error.message);
 		return WB_EXIT_USAGE;

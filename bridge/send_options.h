@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "config.h"
-#include "pace.h"
+#include "pace_options.h"
 
 /* {interface} in topics and in keys, where --interface gives no name. */
 #define WB_SEND_INTERFACE "file"
@@ -23,8 +23,9 @@ struct wb_send_options {
 	bool follow;
 	uint64_t count; /* 0: not limited */
 	uint64_t wait_ms;
-	struct wb_pace_args pace;
-	struct wb_config config; /* of what publishes */
+	struct wb_pace_options pace_options;
+	struct wb_pace_args pace; /* made from these */
+	struct wb_config config;  /* of what publishes */
 	struct wb_capture_config *capture_config;
 };
 

@@ -368,6 +368,10 @@ def test_options(t):
                              (["--from", path, "--to", "null:", "--on-full", "spool"], "spool")):
         sent = send(t, *arguments, code=2)
         expect(quote in sent.err and len(sent.err.splitlines()) == 1, f"send {arguments} says: {sent.err}")
+    for ways, names in ((["-x", "2", "-p", "3"], ("--multiplier", "--pps")), (["-p", "3", "-x", "2"], ("--multiplier", "--pps")),
+                        (["-M", "4", "-t"], ("--mbps", "--topspeed"))):
+        sent = send(t, "--from", path, "--to", "null:", *ways, code=2)
+        expect(all(name in sent.err for name in names) and len(sent.err.splitlines()) == 1, f"send {ways} says: {sent.err}")
     for missing in (t.path("nothing.pcap"), str(t.folder)):
         expect(missing in send(t, "--from", missing, "--to", "null:", code=1).err, "the file is not named")
 
