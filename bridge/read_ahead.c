@@ -38,6 +38,7 @@ struct wb_read_ahead {
 
 	alignas(CACHE_LINE) _Atomic(uint64_t) tail; /* the reading thread's */
 	_Atomic(size_t) room_wanted;                /* bytes; 0: it does not wait */
+	_Atomic(uint64_t) packets;                  /* put since the beginning */
 	atomic_bool ended;
 	bool overwrites; /* keep was given up; read by the other thread only after ended */
 	uint64_t known_head;
@@ -244,8 +245,11 @@ static int put(struct wb_read_ahead *buffer, const struct wbproto_record *record
 	if (r < 0)
 		return r;
 	entry->is_mark = !record;
-	if (record)
+	if (record) {
 		fill_entry(entry, record);
+		atomic_store_explicit(&buffer->packets,
+			atomic_load_explicit(&buffer->packets, memory_order_relaxed) + 1, memory_order_relaxed);
+	}
 	show(buffer, tail);
 	return 0;
 }
@@ -303,6 +307,11 @@ bool wb_read_ahead_wait(struct wb_read_ahead *buffer, size_t bytes, uint64_t unt
 	atomic_store(&buffer->fill_wanted, 0);
 	pthread_mutex_unlock(&buffer->lock);
 	return in_time;
+}
+
+uint64_t wb_read_ahead_packets(const struct wb_read_ahead *buffer)
+{
+	return atomic_load_explicit(&buffer->packets, memory_order_relaxed);
 }
 
 /* What was taken may be overwritten. */

@@ -50,6 +50,8 @@ void wb_read_ahead_end(struct wb_read_ahead *buffer);
  * limit) has come, or stop is set. false: it was the time.
  */
 bool wb_read_ahead_wait(struct wb_read_ahead *buffer, size_t bytes, uint64_t until_ns);
+/* How many packets were put since the beginning. Nobody is woken when there are more. */
+uint64_t wb_read_ahead_packets(const struct wb_read_ahead *buffer);
 /*
  * Take the next packet, if there is one now. 1: *ret_record is valid until the next call; 2: a mark; 0: not yet;
  * -ENODATA: no more will come. Blocks: never.

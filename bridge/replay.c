@@ -229,17 +229,38 @@ static int step(struct run *run)
 	}
 }
 
+/* false: until_ns (0: no limit) has come, and there is less. Nothing more is wanted than the limit's packets. */
+static bool wait_for_bytes(struct run *run, size_t bytes, uint64_t until_ns)
+{
+	const uint64_t limit = run->args->limit;
+
+	while (!limit || wb_read_ahead_packets(run->buffer) < limit) {
+		uint64_t look_ns = wb_monotonic_ns() + IDLE_NS;
+
+		if (until_ns && until_ns < look_ns)
+			look_ns = until_ns;
+		if (wb_read_ahead_wait(run->buffer, bytes, look_ns))
+			return true;
+		if (look_ns == until_ns)
+			return false;
+	}
+	return true;
+}
+
 /* Let packets gather, so that the source may falter later. */
 static void wait_for_lead(struct run *run)
 {
 	const struct wb_replay_args *args = run->args;
+	uint64_t first_ns = args->first_ns ? wb_monotonic_ns() + args->first_ns : 0;
 
-	if (!wb_read_ahead_wait(run->buffer, 1, args->first_ns ? wb_monotonic_ns() + args->first_ns : 0)) {
+	if (!wb_read_ahead_wait(run->buffer, 1, first_ns)) {
 		end(run, WB_REPLAY_END_DURATION);
 		return;
 	}
-	wb_read_ahead_wait(run->buffer, args->preload ? args->buffer_bytes : args->buffer_bytes / 2,
-		args->preload ? 0 : wb_monotonic_ns() + args->lead_ns);
+	if (!args->preload)
+		wait_for_bytes(run, args->buffer_bytes / 2, wb_monotonic_ns() + args->lead_ns);
+	else if (!wait_for_bytes(run, args->buffer_bytes, first_ns))
+		end(run, WB_REPLAY_END_DURATION);
 }
 
 static int send_all(struct run *run)

@@ -42,10 +42,11 @@ struct wb_replay_args {
 	uint64_t loops;       /* passes; 0: for ever */
 	uint64_t limit;       /* packets; 0: not limited */
 	uint64_t duration_ns; /* of the sending; 0: not limited */
-	uint64_t first_ns;    /* end when the first packet has not come within this; 0: wait for it */
+	uint64_t first_ns;    /* end when the first packet cannot be sent within this; 0: wait for it */
 	size_t buffer_bytes;
-	uint64_t lead_ns; /* wait so long after the first packet before sending it, for more; the full buffer ends it */
-	bool preload;     /* begin when everything was read, or the buffer is full */
+	/* Wait so long after the first packet before sending it, for more; ended by the full buffer, and by limit. */
+	uint64_t lead_ns;
+	bool preload;      /* begin when everything was read, or the buffer is full, or has packets up to limit */
 	uint64_t stats_ns; /* a line on standard error so often; 0: none */
 	const atomic_bool *stop;
 };

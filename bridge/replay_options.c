@@ -133,7 +133,8 @@ static const struct wb_option_row time_rows[] = {
 		.type = WB_OPTION_BOOL,
 		OPTION(preload),
 		.default_value = "false",
-		.help = "send nothing before everything was read, or the buffer is full"},
+		.help = "send nothing before everything was read, or the buffer is full, as with a source that goes on "
+			"for ever, or as many packets are there as --limit says"},
 	{0},
 };
 
@@ -261,6 +262,8 @@ static int check_arguments(struct wb_replay_options *options)
 		return usage("--from is missing: say where to read, for example --from kafka://localhost:9092/packets");
 	if (!options->to)
 		return usage("--to is missing: say where to send, for example --to iface://eth1");
+	if (options->sort && options->follow)
+		return usage("--sort sends when everything was read, which with --follow never is");
 	r = choose_pace(options, &error);
 	if (r == 0)
 		r = take_times(options, &error);

@@ -474,6 +474,7 @@ def test_usage(t):
     refused(t, [*near, "--max-gap", "8785h"], 2, "--max-gap", "8784h")
     refused(t, [*near, "-x", "2", "-t"], 2, "--multiplier", "--topspeed")
     refused(t, [*near, "-p", "2", "-M", "3"], 2, "--pps", "--mbps")
+    refused(t, [*near, "--sort", "--follow"], 2, "--sort", "--follow")
 
 
 if __name__ == "__main__":

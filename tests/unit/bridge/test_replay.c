@@ -27,6 +27,8 @@ struct wb_out {
 	uint64_t last_time;
 	uint64_t last_due;
 	uint64_t times_back; /* packets whose time was before that of the one before */
+	_Atomic(uint64_t) *read;
+	uint64_t read_at_first; /* packets that had been read when the first one was put */
 	bool finished;
 };
 
@@ -41,12 +43,15 @@ struct rig {
 	int read_result;
 	bool idle; /* at its end the source goes on, and nothing comes */
 	unsigned int passes_read;
+	_Atomic(uint64_t) read;
 	struct wb_replay_args args;
 	struct wb_replay replay;
 };
 
 static int out_put(struct wb_out *out, const struct wbproto_record *record, uint64_t due_ns)
 {
+	if (out->put == 0)
+		out->read_at_first = atomic_load(out->read);
 	out->put++;
 	assert_false(out->finished);
 	assert_true(due_ns >= out->last_due);
@@ -112,6 +117,7 @@ static int read_pass(void *context, unsigned int pass, struct wb_read_ahead *buf
 			return 0;
 		assert_int_equal(r, 0);
 		ret_read->packets++;
+		atomic_fetch_add(&rig->read, 1);
 	}
 	/* As wb_replay_source_read() waits: for both. */
 	while (rig->idle && !atomic_load(&rig->stop) && !atomic_load(wb_read_ahead_cancelled(buffer)))
@@ -127,6 +133,7 @@ static struct rig *make(uint64_t packets, enum wb_pace_mode mode)
 	rig->bytes = 100;
 	rig->out.base = (struct wb_out_base){.ops = &two_steps, .tally = &rig->tally, .stop = &rig->stop};
 	rig->out.stop = &rig->stop;
+	rig->out.read = &rig->read;
 	rig->args = (struct wb_replay_args){
 		.read = read_pass,
 		.context = rig,
@@ -292,6 +299,47 @@ static void test_idle(void **state)
 	test_free(rig);
 }
 
+/* Nothing is sent before all was read; of a source that goes on for ever, before the buffer is full. */
+static void test_preload(void **state)
+{
+	struct rig *rig = make(300, WB_PACE_TOPSPEED);
+
+	rig->bytes = 2000;
+	rig->args.preload = true;
+	run(rig, 0, WB_REPLAY_END_OF_DATA);
+	assert_int_equal(rig->out.read_at_first, 300);
+	test_free(rig);
+	rig = make(5000, WB_PACE_TOPSPEED);
+	rig->bytes = 2000;
+	rig->idle = true;
+	rig->args.preload = true;
+	rig->args.limit = 5000;
+	run(rig, 0, WB_REPLAY_END_LIMIT);
+	assert_in_range(rig->out.read_at_first, 350, 530);
+	assert_int_equal(rig->tally.sent, 5000);
+	test_free(rig);
+}
+
+/* The limits end it as well while such a source says nothing. */
+static void test_preload_idle(void **state)
+{
+	struct rig *rig = make(3, WB_PACE_TOPSPEED);
+
+	rig->idle = true;
+	rig->args.preload = true;
+	rig->args.limit = 3;
+	run(rig, 0, WB_REPLAY_END_LIMIT);
+	assert_int_equal(rig->tally.sent, 3);
+	test_free(rig);
+	rig = make(3, WB_PACE_TOPSPEED);
+	rig->idle = true;
+	rig->args.preload = true;
+	rig->args.first_ns = rig->args.duration_ns = 100 * MS;
+	run(rig, 0, WB_REPLAY_END_DURATION);
+	assert_int_equal(rig->tally.unsent[WB_UNSENT_LEFT], 3);
+	test_free(rig);
+}
+
 static void test_stop(void **state)
 {
 	struct rig *rig = make(1000, WB_PACE_TOPSPEED);
@@ -401,6 +449,8 @@ int main(void)
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_preload),
+		cmocka_unit_test(test_preload_idle),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_out_fails),
 		cmocka_unit_test(test_out_fails_between),
