@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `wirebus replay`: packets from a bus or from files onto an interface, another bus, or into a file, in their time. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "log.h"
@@ -81,6 +84,17 @@ static int open_url(struct session *session, struct wb_error *ret_error)
 	return r;
 }
 
+/* Not emptied: the summary of an earlier run stays until there is another. NULL: errno says why. */
+static FILE *open_summary(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	FILE *stream = fd < 0 ? NULL : fdopen(fd, "w");
+
+	if (!stream && fd >= 0)
+		close(fd);
+	return stream;
+}
+
 /* All that needs the rights the program was started with. */
 static int open_files(struct session *session, struct wb_error *ret_error)
 {
@@ -89,7 +103,7 @@ static int open_files(struct session *session, struct wb_error *ret_error)
 	int r;
 
 	if (path) {
-		session->summary = fopen(path, "we");
+		session->summary = open_summary(path);
 		if (!session->summary)
 			return wb_fail(ret_error, -EIO, "cannot write the summary to %s: %s", path, strerror(errno));
 	}
@@ -138,22 +152,34 @@ static int open_source(struct session *session, struct wb_error *ret_error)
 	return wb_replay_source_open(&session->source, &source_args, ret_error);
 }
 
+/* Shorter than the stream's buffer, it is written at once; what is left behind it of an earlier one is cut. */
+static int put_summary(const struct session *session, FILE *stream)
+{
+	struct stat facts;
+
+	wb_replay_summary_json(&session->replay, &session->tally, stream);
+	if (fflush(stream) != 0 || ferror(stream) || fstat(fileno(stream), &facts) < 0)
+		return -errno;
+	return S_ISREG(facts.st_mode) && ftruncate(fileno(stream), ftello(stream)) < 0 ? -errno : 0;
+}
+
 /* 0 or an exit code. */
 static int write_summary(struct session *session)
 {
 	FILE *file = session->summary;
 	struct wb_error error;
-	int bad;
+	int r;
 
 	wb_replay_summary_text(&session->replay, &session->tally, stderr);
 	if (!file)
 		return 0;
 	session->summary = NULL;
-	wb_replay_summary_json(&session->replay, &session->tally, file);
-	bad = ferror(file);
-	if (fclose(file) == 0 && !bad)
+	r = put_summary(session, file);
+	if (fclose(file) != 0 && r == 0)
+		r = -errno;
+	if (r == 0)
 		return 0;
-	wb_fail(&error, -errno, "cannot write the summary to %s: %s", session->options.summary, strerror(errno));
+	wb_fail(&error, r, "cannot write the summary to %s: %s", session->options.summary, strerror(-r));
 	return failed(error.message);
 }
 

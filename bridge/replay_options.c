@@ -79,7 +79,7 @@ static const struct wb_option_row option_rows[] = {
 		.type = WB_OPTION_STRING,
 		OPTION(summary),
 		.min = 1,
-		.help = "file to write the summary to, as JSON"},
+		.help = "file to write the summary to at the end, as JSON"},
 	{.key = "stats",
 		.type = WB_OPTION_DURATION,
 		OPTION(stats_ms),

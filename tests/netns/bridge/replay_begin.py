@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""When replay begins to send."""
+"""When replay begins to send, and what one that cannot begin leaves as it was."""
+import os
 import re
+import signal
 import subprocess
 
 from prelude import wbtest
@@ -62,6 +64,43 @@ def test_preload_follow(t):
             expect_equal(send.wait(60), 0, f"exit code of send ({send.err})")
         said = finish(replay)
         expect_equal((said["end"], said["sent"]), ("limit reached", 50), f"{source}, which goes on: {said}")
+
+
+def test_summary_stays(t):
+    """What an earlier run said stays until there is another summary, also in a folder of somebody else."""
+    folder = t.path("theirs")
+    path, source, to = f"{folder}/summary.json", t.path("packets.pcap"), t.path("out.pcapng")
+    os.mkdir(folder)
+    with open(source, "wb") as file:
+        file.write(small_capture(50))
+    earlier = "what an earlier run said\n" * 400
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(earlier)
+    for name in (path, folder):
+        os.chown(name, 65534, 65534)
+        os.chmod(name, 0o700)
+
+    def content():
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+    def replay(*arguments):
+        process = t.start("replay", [wbtest.WIREBUS, "replay", "--summary", path, *arguments])
+        process.summary_path = path
+        return process
+
+    for code, arguments in ((1, ("--from", "/nosuch/folder", "--to", to)), (2, ("--from", source, "--to", to, "-p", "none")),
+                            (1, ("--from", source, "--to", "iface://nosuch0")), (1, ("--from", source, "--to", "/nosuch/out.pcap")),
+                            (1, ("--from", source, "--to", "zmq+push://127.0.0.1:5607", "--wait", "500ms"))):
+        expect_equal(replay(*arguments).wait(60), code, f"exit code with {arguments}")
+        expect_equal(content(), earlier, f"the summary after a run that could not begin: {arguments}")
+    process = replay("--from", source, "--to", to, "-p", "1", "--stats", "100ms")
+    wait_until(lambda: "sent 1 packets" in process.err, 60, "it sends")
+    expect_equal(content(), earlier, "the summary while another run sends")
+    process.send_signal(signal.SIGTERM)
+    expect_equal(finish(process)["end"], "stopped", "the end in the summary of the second run")
+    expect_equal(finish(replay("--from", source, "--to", to))["sent"], 50, "sent, by the summary of the third run")
+    expect_equal(os.stat(path).st_uid, 65534, "whose file it is")
 
 
 if __name__ == "__main__":
