@@ -277,11 +277,12 @@ int wb_args_help(const struct wb_arg_command *command, FILE *stream)
 	return fflush(stream) == 0 && !ferror(stream) ? 0 : -EIO;
 }
 
-void wb_args_help_url(const char *name, const struct wb_option_row *rows, bool properties, FILE *stream)
+void wb_args_help_url(
+	const char *name, const char *purpose, const struct wb_option_row *rows, bool properties, FILE *stream)
 {
 	if (!rows || !rows[0].key)
 		return;
-	fprintf(stream, "\nOptions of %s URLs, as ?key=value&key=value%s\n", name,
-		properties ? "; properties.NAME=value goes to the client library" : "");
+	fprintf(stream, "\nOptions of %s URLs%s%s, as ?key=value&key=value%s\n", name, purpose ? " " : "",
+		purpose ? purpose : "", properties ? ";\nproperties.NAME=value goes to the client library" : "");
 	wb_options_help(rows, stream, "  ");
 }

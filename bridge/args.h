@@ -97,9 +97,10 @@ struct _IO_FILE;
 int wb_args_help(const struct wb_arg_command *command, struct _IO_FILE *stream);
 
 /*
- * Print the options of one kind of URL, for --help. properties: whether it takes properties.NAME. Prints nothing when
- * there are none.
+ * Print the options of one kind of URL, for --help. purpose: what the URL is for, such as "to send to", where a command
+ * takes them for several; NULL: none. properties: whether it takes properties.NAME. Prints nothing when there are none.
  */
-void wb_args_help_url(const char *name, const struct wb_option_row *rows, bool properties, struct _IO_FILE *stream);
+void wb_args_help_url(const char *name, const char *purpose, const struct wb_option_row *rows, bool properties,
+	struct _IO_FILE *stream);
 
 #endif

@@ -44,68 +44,74 @@ static const struct wb_option_row option_rows[] = {
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct cat_options, from),
 		.min = 1,
-		.help = "where to read: kafka://HOST:PORT/TOPIC, zmq+sub://ADDRESS:PORT, zmq+pull://ADDRESS:PORT, "
+		.unit = "URL|FILE",
+		.help = "Where to read: kafka://HOST:PORT/TOPIC, zmq+sub://ADDRESS:PORT, zmq+pull://ADDRESS:PORT, "
 			"file:///PATH of a folder, spool or file; or the name of a pcap or pcapng file, - for standard "
 			"input"},
 	{.key = "follow",
 		.type = WB_OPTION_BOOL,
 		.offset = offsetof(struct cat_options, follow),
 		.default_value = "false",
-		.help = "do not end where the data ends now, nor when every stream has ended"},
+		.help = "Do not end where the data ends now, nor when every stream has ended"},
 	{.key = "output",
 		.type = WB_OPTION_CHOICE,
 		.offset = offsetof(struct cat_options, output),
 		.default_value = "text",
 		.choices = "text|json|pcap|pcapng",
-		.help = "what to write"},
+		.help = "What to write"},
 	{.key = "write",
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct cat_options, write),
 		.min = 1,
-		.help = "file to write to; - is standard output, which is the default"},
+		.unit = "FILE",
+		.help = "File to write to; - is standard output, which is the default"},
 	{.key = "count",
 		.type = WB_OPTION_UINT,
 		.offset = offsetof(struct cat_options, count),
 		.default_value = "0",
 		.unit = "packets",
-		.help = "end after so many packets; 0 is no limit"},
+		.help = "End after so many packets; 0 is no limit"},
 	{.key = "since",
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct cat_options, since),
 		.min = 1,
-		.help = "leave out packets before this time: 2026-11-30T14:05:09Z, 2026-11-30 14:05 (local time), "
+		.unit = "TIME",
+		.help = "Leave out packets before this time: 2026-11-30T14:05:09Z, 2026-11-30 14:05 (local time), "
 			"seconds "
 			"since 1970, \"10 minutes ago\", -10m"},
 	{.key = "until",
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct cat_options, until),
 		.min = 1,
-		.help = "leave out packets at this time or later"},
+		.unit = "TIME",
+		.help = "Leave out packets at this time or later"},
 	{.key = "until_margin",
 		.type = WB_OPTION_DURATION,
 		.offset = offsetof(struct cat_options, until_margin_ms),
 		.default_value = "0",
 		.max = UINT64_C(8784) * 3600 * 1000,
-		.help = "read a partition no further than a message so much later than --until; what was written "
+		.help = "Read a partition no further than a message so much later than --until; what was written "
 			"behind "
 			"it, as a spool that drains late does, is not found. 0: read it all"},
 	{.key = "offset",
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct cat_options, offset),
 		.min = 1,
-		.help = "where to begin in each partition: earliest, latest, a number, -N for N before the end, or "
+		.unit = "OFFSET",
+		.help = "Where to begin in each partition: earliest, latest, a number, -N for N before the end, or "
 			"PARTITION:OFFSET,..."},
 	{.key = "filter",
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct cat_options, filter),
 		.min = 1,
-		.help = "leave out packets that do not match this tcpdump expression, see pcap-filter(7)"},
+		.unit = "EXPRESSION",
+		.help = "Leave out packets that do not match this tcpdump expression, see pcap-filter(7)"},
 	{.key = "window",
 		.type = WB_OPTION_DURATION,
 		.offset = offsetof(struct cat_options, window_ms),
 		.default_value = "5s",
 		.max = 86400000,
-		.help = "how far apart in time messages may come and still be put in order; 0: packets come as they "
+		.help = "How far apart in time messages may come and still be put in order; 0: packets come as they "
 			"are "
 			"read"},
 	{.key = "memory",
@@ -113,38 +119,38 @@ static const struct wb_option_row option_rows[] = {
 		.offset = offsetof(struct cat_options, memory_bytes),
 		.default_value = "256MiB",
 		.min = 1048576,
-		.help = "for packets that are held to be put in order"},
+		.help = "Memory for packets that are held to be put in order"},
 	{.key = "sort",
 		.type = WB_OPTION_BOOL,
 		.offset = offsetof(struct cat_options, sort),
 		.default_value = "false",
-		.help = "read everything, then write it in the order of time, whatever came when"},
+		.help = "Read everything, then write it in the order of time, whatever came when"},
 	{.key = "sort_dir",
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct cat_options, sort_dir),
 		.min = 1,
-		.help = "folder for what --sort does not keep in memory; the default is $TMPDIR, or /tmp"},
+		.unit = "DIRECTORY",
+		.help = "Directory for what --sort does not keep in memory; the default is $TMPDIR, or /tmp"},
 	{.key = "wait",
 		.type = WB_OPTION_DURATION,
 		.offset = offsetof(struct cat_options, wait_ms),
 		.default_value = "10s",
 		.max = 86400000,
-		.help = "give up when the bus cannot be reached for so long"},
+		.help = "Give up when the bus cannot be reached for so long"},
 	{.key = "summary",
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct cat_options, summary),
 		.min = 1,
-		.help = "file to write the summary to, as JSON"},
+		.unit = "FILE",
+		.help = "File to write the summary to at the end, as JSON"},
 	{0},
 };
 
 static const struct wb_arg args[] = {
-	{.letter = 'o', .value = "FORMAT", .key = "output"},
-	{.letter = 'w', .value = "FILE", .key = "write"},
+	{.letter = 'o', .key = "output"},
+	{.letter = 'w', .key = "write"},
 	{.letter = 'c', .value = "COUNT", .key = "count"},
-	{.letter = 'f', .value = "EXPRESSION", .key = "filter"},
-	{.value = "TIME", .key = "since"},
-	{.value = "TIME", .key = "until"},
+	{.letter = 'f', .key = "filter"},
 	{0},
 };
 
@@ -185,7 +191,7 @@ static int parse_arguments(int argc, char **argv, struct cat_options *options)
 	const struct wb_arg_rows rows[] = {{option_rows, options, "Reading and writing"}, {0}};
 	const struct wb_arg_command command = {
 		.name = "wirebus cat",
-		.usage = "--from URL [-f EXPRESSION] [--since TIME] [--until TIME] [--follow] [-c COUNT]\n"
+		.usage = "--from URL|FILE [-f EXPRESSION] [--since TIME] [--until TIME] [--follow] [-c COUNT]\n"
 			 "       [-o text|json|pcap|pcapng] [-w FILE] [--sort] [--summary FILE]",
 		.about = "Print packets from a bus or from files, and what of them is missing.",
 		.args = args,
@@ -205,8 +211,7 @@ static int parse_arguments(int argc, char **argv, struct cat_options *options)
 		return WB_EXIT_USAGE;
 	}
 	if (!options->from)
-		return usage(
-			"--from URL is missing: say where to read, for example --from kafka://localhost:9092/packets");
+		return usage("--from is missing: say where to read, for example --from kafka://localhost:9092/packets");
 	return -1;
 }
 

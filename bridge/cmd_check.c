@@ -20,7 +20,7 @@ static const struct wb_arg args[] = {
 
 static const struct wb_arg_command command = {
 	.name = "wirebus check",
-	.usage = "-c FILE [--plugin FILE...]",
+	.usage = "-c FILE [--plugin FILE]...",
 	.about = "Check a configuration file as 'wirebus run' would, without opening an interface or a bus.\n"
 		 "Exit code: 0 when it is right, 2 when it is not.",
 	.args = args,

@@ -22,7 +22,7 @@ static const struct wb_arg args[] = {
 		.name = "output",
 		.value = "NAME",
 		.id = ARG_OUTPUT,
-		.help = "write NAME.key, the secret key, and NAME.pub, the public key; the default is " DEFAULT_NAME},
+		.help = "Write NAME.key, the secret key, and NAME.pub, the public key; the default is " DEFAULT_NAME},
 	{0},
 };
 static const struct wb_arg_command command = {

@@ -16,7 +16,7 @@ static const struct wb_arg args[] = {
 		.name = "write",
 		.value = "FILE",
 		.id = ARG_WRITE,
-		.help = "write to FILE; - is standard output"},
+		.help = "Write to FILE; - is standard output"},
 	{0},
 };
 static const struct wb_arg_command command = {

@@ -36,14 +36,16 @@ static const struct wb_option_row option_rows[] = {
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct verify_options, from),
 		.min = 1,
-		.help = "where to read: kafka://HOST:PORT/TOPIC, zmq+sub://ADDRESS:PORT, zmq+pull://ADDRESS:PORT, "
+		.unit = "URL|FILE",
+		.help = "Where to read: kafka://HOST:PORT/TOPIC, zmq+sub://ADDRESS:PORT, zmq+pull://ADDRESS:PORT, "
 			"file:///PATH of a folder, spool or file; or the name of a pcap or pcapng file, - for standard "
 			"input"},
 	{.key = "ledger",
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct verify_options, ledger),
 		.min = 1,
-		.help = "where the counters are when the messages are single packets; Kafka: the topic's name with "
+		.unit = "URL|FILE",
+		.help = "Where the counters are when the messages are single packets; Kafka: the topic's name with "
 			".ledger behind "
 			"it is tried by itself"},
 	{.key = "output",
@@ -51,19 +53,19 @@ static const struct wb_option_row option_rows[] = {
 		.offset = offsetof(struct verify_options, output),
 		.default_value = "text",
 		.choices = "text|json",
-		.help = "what to write to standard output"},
+		.help = "What to write to standard output"},
 	{.key = "duration",
 		.type = WB_OPTION_DURATION,
 		.offset = offsetof(struct verify_options, duration_ms),
 		.default_value = "0",
 		.max = UINT64_C(366) * 86400000,
-		.help = "end after this time; 0: where the data ends, on ZeroMQ when every stream has ended"},
+		.help = "End after this time; 0: where the data ends, on ZeroMQ when every stream has ended"},
 	{.key = "wait",
 		.type = WB_OPTION_DURATION,
 		.offset = offsetof(struct verify_options, wait_ms),
 		.default_value = "10s",
 		.max = 86400000,
-		.help = "give up when the bus cannot be reached for so long"},
+		.help = "Give up when the bus cannot be reached for so long"},
 	{0},
 };
 
@@ -71,8 +73,8 @@ static const struct wb_arg args[] = {
 	{.name = "no-loss",
 		.id = ARG_NO_LOSS,
 		.help = "Exit with 1 for any loss, also for one that a counter explains, and for what is not covered"},
-	{.letter = 'o', .value = "FORMAT", .key = "output"},
-	{.letter = 'd', .value = "TIME", .key = "duration"},
+	{.letter = 'o', .key = "output"},
+	{.letter = 'd', .key = "duration"},
 	{0},
 };
 
@@ -109,7 +111,8 @@ static int parse_arguments(int argc, char **argv, struct verify_options *options
 	const struct wb_arg_rows rows[] = {{option_rows, options, "Reading and judging"}, {0}};
 	const struct wb_arg_command command = {
 		.name = "wirebus verify",
-		.usage = "--from URL [--ledger URL] [-o text|json] [--no-loss] [-d TIME] [--wait TIME]",
+		.usage = "--from URL|FILE [--ledger URL|FILE] [-o text|json] [--no-loss]\n"
+			 "       [-d TIME] [--wait TIME]",
 		.about = "State for each node and stream what was received, what was lost, and where.\n"
 			 "Exit code: 0 all is there, or every loss is in a counter; 1 a loss that nothing explains, a "
 			 "stream\n"
@@ -133,8 +136,7 @@ static int parse_arguments(int argc, char **argv, struct verify_options *options
 		return WB_EXIT_USAGE;
 	}
 	if (!options->from)
-		return usage(
-			"--from URL is missing: say where to read, for example --from kafka://localhost:9092/packets");
+		return usage("--from is missing: say where to read, for example --from kafka://localhost:9092/packets");
 	return -1;
 }
 

@@ -10,28 +10,35 @@
 #include "registry.h"
 #include "replay_out.h"
 
-static void print_transports(bool both)
+static void print_sources(const char *purpose)
+{
+	for (size_t i = 0; wb_sources[i]; i++) {
+		const struct wb_source_ops *ops = wb_sources[i];
+
+		wb_args_help_url(ops->name, purpose, ops->rows, ops->takes_properties, stdout);
+	}
+}
+
+static void print_transports(const char *purpose)
 {
 	const struct wb_transport_ops *ops;
 
-	for (size_t i = 0; (ops = wb_transport_at(i)); i++) {
-		char name[80];
-
-		snprintf(name, sizeof(name), "%s%s", ops->name, both ? ", to send to" : "");
-		wb_args_help_url(name, ops->rows, ops->takes_properties, stdout);
-	}
+	for (size_t i = 0; (ops = wb_transport_at(i)); i++)
+		wb_args_help_url(ops->name, purpose, ops->rows, ops->takes_properties, stdout);
 }
 
 int wb_command_line_help(const struct wb_arg_command *command, unsigned int urls)
 {
+	bool both = (urls & WB_URLS_READ) && (urls & WB_URLS_SEND);
+
 	if (wb_args_help(command, stdout) < 0)
 		return WB_EXIT_FAILED;
-	for (size_t i = 0; (urls & WB_URLS_READ) != 0 && wb_sources[i]; i++)
-		wb_args_help_url(wb_sources[i]->name, wb_sources[i]->rows, wb_sources[i]->takes_properties, stdout);
+	if (urls & WB_URLS_READ)
+		print_sources(both ? "to read from" : NULL);
 	if (urls & WB_URLS_INTERFACE)
-		wb_args_help_url("interface, to send to", wb_interface_option_rows, false, stdout);
+		wb_args_help_url("interface", "to send to", wb_interface_option_rows, false, stdout);
 	if (urls & WB_URLS_SEND)
-		print_transports((urls & WB_URLS_READ) != 0);
+		print_transports(both ? "to send to" : NULL);
 	return fflush(stdout) || ferror(stdout) ? WB_EXIT_FAILED : WB_EXIT_OK;
 }
 

@@ -21,6 +21,7 @@ const struct wb_option_row wb_config_rows[] = {
 		ROW_OF(wb_config, node),
 		.min = 1,
 		.max = NODE_BYTES,
+		.unit = "NAME",
 		.help = "Name of this host in every message; without it the host's own name",
 	},
 	{
@@ -54,6 +55,7 @@ const struct wb_option_row wb_config_rows[] = {
 		ROW_OF(wb_config, ledger),
 		.min = 1,
 		.max = 4095,
+		.unit = "FILE",
 		.help = "File that the final ledger is written to as JSON",
 	},
 	{
@@ -70,6 +72,7 @@ const struct wb_option_row wb_config_rows[] = {
 		ROW_OF(wb_config, plugin),
 		.min = 1,
 		.max = 65535,
+		.unit = "FILE",
 		.help = "Shared object with a transport for another bus, or several separated by ','; in a file "
 			"relative to its folder",
 	},
@@ -79,6 +82,7 @@ const struct wb_option_row wb_config_rows[] = {
 		ROW_OF(wb_config, state_dir),
 		.min = 1,
 		.max = 4000,
+		.unit = "DIRECTORY",
 		.help = "Directory in which each capture keeps its numbers, so that after a kill the next start can "
 			"say what was accepted and is lost; without it the spool_dir, or none",
 	},
@@ -94,6 +98,7 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		CAPTURE(name),
 		.min = 1,
 		.max = 63,
+		.unit = "NAME",
 		.help = "Name of the capture, in log messages and by which state_dir knows it again after a kill; "
 			"without "
 			"it the interface's",
@@ -104,6 +109,7 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		CAPTURE(interface),
 		.min = 1,
 		.max = INTERFACE_BYTES,
+		.unit = "INTERFACE",
 		.help = "Network interface to capture from",
 	},
 	{
@@ -111,12 +117,14 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		.type = WB_OPTION_STRING,
 		CAPTURE(filter),
 		.max = 65535,
+		.unit = "EXPRESSION",
 		.help = "Which packets to capture, as tcpdump takes it (pcap-filter(7)); without it all",
 	},
 	{
 		.key = "to",
 		.type = WB_OPTION_STRING,
 		CAPTURE(to),
+		.unit = "URL",
 		.help = "Bus to publish on, as a URL: kafka://HOST:PORT/TOPIC, zmq+pub://ADDRESS:PORT, "
 			"zmq+pub:///PATH (a Unix socket), zmq+push://ADDRESS:PORT, file:///DIRECTORY, null:",
 	},
@@ -136,6 +144,7 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		CAPTURE(cpus),
 		.min = 1,
 		.max = 4095,
+		.unit = "LIST",
 		.help = "CPUs that the workers run on, in their order, such as 0,2-3; without it they are not pinned",
 	},
 	{
@@ -343,6 +352,7 @@ const struct wb_option_row wb_capture_config_rows[] = {
 		CAPTURE(spool_dir),
 		.min = 1,
 		.max = 4000,
+		.unit = "DIRECTORY",
 		.help = "Directory of the spool (on_full: spool), this capture's alone; what is in it at the start is "
 			"published first",
 	},

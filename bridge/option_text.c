@@ -97,7 +97,7 @@ const char *wb_option_placeholder(const struct wb_option_row *row)
 	case WB_OPTION_CHOICE:
 		return row->choices;
 	case WB_OPTION_STRING:
-		return "TEXT";
+		return row->unit ? row->unit : "TEXT";
 	}
 	return NULL;
 }

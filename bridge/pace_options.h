@@ -14,12 +14,12 @@ struct wb_pace_options {
 
 extern const struct wb_option_row wb_pace_option_rows[];
 
-/* In the command's table of struct wb_arg: letters, and what --help calls the values. */
+/* In the command's table of struct wb_arg: the letters. */
 /* clang-format off */
 #define WB_PACE_ARGS                                                                                                   \
-	{.letter = 'x', .value = "FACTOR", .key = "multiplier"},                                                       \
-	{.letter = 'p', .value = "RATE", .key = "pps"},                                                                \
-	{.letter = 'M', .value = "RATE", .key = "mbps"},                                                               \
+	{.letter = 'x', .key = "multiplier"},                                                                          \
+	{.letter = 'p', .key = "pps"},                                                                                 \
+	{.letter = 'M', .key = "mbps"},                                                                                \
 	{.letter = 't', .key = "topspeed"}
 /* clang-format on */
 

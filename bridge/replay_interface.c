@@ -60,7 +60,7 @@ const struct wb_option_row wb_interface_option_rows[] = {
 		.type = WB_OPTION_BOOL,
 		.offset = offsetof(struct wb_interface_options, qdisc_bypass),
 		.default_value = "false",
-		.help = "leave out the queueing discipline; super-frames then need an interface that takes them whole"},
+		.help = "Leave out the queueing discipline; super-frames then need an interface that takes them whole"},
 	{.key = "ring_frames",
 		.type = WB_OPTION_UINT,
 		.offset = offsetof(struct wb_interface_options, ring_frames),
@@ -68,7 +68,7 @@ const struct wb_option_row wb_interface_option_rows[] = {
 		.min = 1,
 		.max = 1u << 20,
 		.unit = "frames",
-		.help = "size of the ring for sending"},
+		.help = "Size of the ring for sending"},
 	{0},
 };
 

@@ -25,67 +25,73 @@ static const struct wb_option_row option_rows[] = {
 		.type = WB_OPTION_STRING,
 		OPTION(from),
 		.min = 1,
-		.help = "where to read: kafka://HOST:PORT/TOPIC, zmq+sub://ADDRESS:PORT, zmq+pull://ADDRESS:PORT, "
+		.unit = "URL|FILE",
+		.help = "Where to read: kafka://HOST:PORT/TOPIC, zmq+sub://ADDRESS:PORT, zmq+pull://ADDRESS:PORT, "
 			"file:///PATH of a folder, spool or file; or the name of a pcap or pcapng file, - for standard "
 			"input"},
 	{.key = "to",
 		.type = WB_OPTION_STRING,
 		OPTION(to),
 		.min = 1,
-		.help = "interface (iface://NAME), bus as a URL, or file (a path that ends in .pcapng or .pcap; - is "
-			"pcapng to standard output)"},
+		.unit = "URL|FILE",
+		.help = "Where to send: an interface as iface://NAME, a bus as a URL, or a file (a path that ends in "
+			".pcapng or .pcap; - is pcapng to standard output)"},
 	{.key = "since",
 		.type = WB_OPTION_STRING,
 		OPTION(since),
 		.min = 1,
-		.help = "leave out packets before this time: 2026-11-30T14:05:09Z, 2026-11-30 14:05 (local time), "
+		.unit = "TIME",
+		.help = "Leave out packets before this time: 2026-11-30T14:05:09Z, 2026-11-30 14:05 (local time), "
 			"seconds "
 			"since 1970, \"10 minutes ago\", -10m"},
 	{.key = "until",
 		.type = WB_OPTION_STRING,
 		OPTION(until),
 		.min = 1,
-		.help = "leave out packets at this time or later"},
+		.unit = "TIME",
+		.help = "Leave out packets at this time or later"},
 	{.key = "sort",
 		.type = WB_OPTION_BOOL,
 		OPTION(sort),
 		.default_value = "false",
-		.help = "read everything, then send it in the order of time, whatever came when"},
+		.help = "Read everything, then send it in the order of time, whatever came when"},
 	{.key = "window",
 		.type = WB_OPTION_DURATION,
 		OPTION(window_ms),
 		.default_value = "5s",
 		.max = 86400000,
-		.help = "how far apart in time messages may come and still be put in order; 0: packets come as they "
+		.help = "How far apart in time messages may come and still be put in order; 0: packets come as they "
 			"are "
 			"read"},
 	{.key = "filter",
 		.type = WB_OPTION_STRING,
 		OPTION(filter),
 		.min = 1,
-		.help = "replay only packets that match this tcpdump expression"},
+		.unit = "EXPRESSION",
+		.help = "Replay only packets that match this tcpdump expression"},
 	{.key = "follow",
 		.type = WB_OPTION_BOOL,
 		OPTION(follow),
 		.default_value = "false",
-		.help = "do not end where the data ends now, nor when every stream has ended"},
+		.help = "Do not end where the data ends now, nor when every stream has ended"},
 	{.key = "wait",
 		.type = WB_OPTION_DURATION,
 		OPTION(wait_ms),
 		.default_value = "10s",
 		.max = 86400000,
-		.help = "give up when the bus cannot be reached for so long"},
+		.help = "Give up when a bus cannot be reached, or ZeroMQ has no consumer, for so long at the start"},
 	{.key = "summary",
 		.type = WB_OPTION_STRING,
 		OPTION(summary),
 		.min = 1,
-		.help = "file to write the summary to at the end, as JSON"},
+		.unit = "FILE",
+		.help = "File to write the summary to at the end, as JSON"},
 	{.key = "stats",
 		.type = WB_OPTION_DURATION,
 		OPTION(stats_ms),
 		.default_value = "0",
 		.max = 86400000,
-		.help = "print a line on standard error so often; 0: never"},
+		.help = "Print a line on standard error so often; 0: never"},
 	{0},
 };
 
@@ -95,26 +101,25 @@ static const struct wb_option_row time_rows[] = {
 		OPTION(max_gap_ms),
 		.default_value = "0",
 		.max = MAX_MS,
-		.help = "cut longer gaps between the times captured to this; 0: cut none"},
+		.help = "Cut longer gaps between the times captured to this; 0: cut none"},
 	{.key = "loop",
 		.type = WB_OPTION_UINT,
 		OPTION(loop),
 		.default_value = "1",
-		.unit = "passes",
-		.help = "replay everything so often; 0 is for ever. What fits into --buffer is read once, anything "
+		.help = "Replay everything so many times; 0 is for ever. What fits into --buffer is read once, all "
 			"else again"},
 	{.key = "limit",
 		.type = WB_OPTION_UINT,
 		OPTION(limit),
 		.default_value = "0",
 		.unit = "packets",
-		.help = "end after so many packets; 0 is no limit"},
+		.help = "End after so many packets; 0 is no limit"},
 	{.key = "duration",
 		.type = WB_OPTION_DURATION,
 		OPTION(duration_ms),
 		.default_value = "0",
 		.max = MAX_MS,
-		.help = "end after so long; 0 is no limit. Counts from the first packet sent, and ends the wait for it "
+		.help = "End after so long; 0 is no limit. Counts from the first packet sent, and ends the wait for it "
 			"if the source may go on for ever"},
 	{.key = "buffer",
 		.type = WB_OPTION_BYTES,
@@ -122,18 +127,18 @@ static const struct wb_option_row time_rows[] = {
 		.default_value = "64MiB",
 		.min = 1024 * 1024,
 		.max = UINT64_C(1) << 40,
-		.help = "memory for packets that were read and are not due yet"},
+		.help = "Memory for packets that were read and are not due yet"},
 	{.key = "lead",
 		.type = WB_OPTION_DURATION,
 		OPTION(lead_ms),
 		.default_value = "1s",
 		.max = 86400000,
-		.help = "read ahead so long, or until half of the buffer is used, before the first packet is sent"},
+		.help = "Read ahead so long, or until half of the buffer is used, before the first packet is sent"},
 	{.key = "preload",
 		.type = WB_OPTION_BOOL,
 		OPTION(preload),
 		.default_value = "false",
-		.help = "send nothing before everything was read, or the buffer is full, as with a source that goes on "
+		.help = "Send nothing before everything was read, or the buffer is full, as with a source that goes on "
 			"for ever, or as many packets are there as --limit says"},
 	{0},
 };
@@ -142,9 +147,7 @@ static const struct wb_arg args[] = {
 	WB_PACE_ARGS,
 	{.letter = 'l', .value = "COUNT", .key = "loop"},
 	{.letter = 'L', .value = "COUNT", .key = "limit"},
-	{.letter = 'f', .value = "EXPRESSION", .key = "filter"},
-	{.value = "TIME", .key = "since"},
-	{.value = "TIME", .key = "until"},
+	{.letter = 'f', .key = "filter"},
 	{0},
 };
 
@@ -175,7 +178,7 @@ static int parse_arguments(int argc, char **argv, struct wb_replay_options *opti
 	struct wb_publisher_rows publisher;
 	const struct wb_arg_rows rows[] = {
 		{option_rows, options, "Reading and writing"},
-		{wb_pace_option_rows, &options->pace_options, "Speed, one of these; without any -x 1, into a file -t"},
+		{wb_pace_option_rows, &options->pace_options, "Speed, one of these; without any: -x 1, into a file -t"},
 		{time_rows, options, "Timing and limits"},
 		{publisher.process, &options->config, "Process"},
 		{publisher.capture, options->capture_config, "Publishing, if --to is a bus"},
@@ -183,7 +186,7 @@ static int parse_arguments(int argc, char **argv, struct wb_replay_options *opti
 	};
 	const struct wb_arg_command command = {
 		.name = "wirebus replay",
-		.usage = "--from URL|FILE --to iface://NAME|URL|FILE [-x FACTOR | -p RATE | -M RATE | -t]\n"
+		.usage = "--from URL|FILE --to URL|FILE [-x FACTOR | -p RATE | -M RATE | -t]\n"
 			 "       [-l COUNT] [-L COUNT] [--since TIME] [--until TIME] [-f EXPRESSION] [OPTION...]",
 		.about = "Send captured packets again, at the times at which they were captured, or at a rate.",
 		.args = args,

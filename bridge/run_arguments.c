@@ -21,9 +21,9 @@ static const struct wb_arg args[] = {
 		.value = "FILE",
 		.id = ARG_CONFIG,
 		.help = "Read captures and settings from FILE"},
-	{.letter = 'i', .value = "IFACE", .key = "interface"},
-	{.letter = 'f', .value = "EXPR", .key = "filter"},
-	{.letter = 'w', .value = "N", .key = "workers"},
+	{.letter = 'i', .key = "interface"},
+	{.letter = 'f', .key = "filter"},
+	{.letter = 'w', .key = "workers"},
 	{.letter = 's', .value = "BYTES", .key = "snap_length"},
 	{0},
 };
@@ -32,7 +32,8 @@ static const struct wb_arg_rows rows[] = {
 enum { TABLE_CONFIG = 0, TABLE_CAPTURE = 1 };
 static const struct wb_arg_command command = {
 	.name = "wirebus run",
-	.usage = "-i IFACE --to URL [-f EXPR] [-w N] [-s BYTES] [OPTION...] | -c FILE [OPTION...]",
+	.usage = "-i INTERFACE --to URL [-f EXPRESSION] [-w N] [-s BYTES] [OPTION...]\n"
+		 "       wirebus run -c FILE [OPTION...]",
 	.about = "Capture packets from an interface and publish them in batches on a bus.",
 	.args = args,
 	.rows = rows,
@@ -121,7 +122,7 @@ static int apply(const struct given *given, struct wb_config *config)
 		}
 	}
 	if (capture && !capture->interface) {
-		fprintf(stderr, "wirebus run: no interface: use -i IFACE, or -c FILE\n");
+		fprintf(stderr, "wirebus run: no interface: use -i INTERFACE, or -c FILE\n");
 		return WB_EXIT_USAGE;
 	}
 	if (capture && !capture->to) {

@@ -39,6 +39,7 @@ static const struct wb_option_row option_rows[] = {
 		OPTION(interface),
 		.min = 1,
 		.max = 15,
+		.unit = "NAME",
 		.help = "Name of interfaces that have none in their file, as all of pcap; also {interface} in a "
 			"topic's "
 			"name, and in keys of kind interface, where it is '" WB_SEND_INTERFACE "' otherwise"},
@@ -88,7 +89,7 @@ static int parse_arguments(int argc, char **argv, struct wb_send_options *option
 {
 	struct wb_publisher_rows publisher;
 	const struct wb_arg_rows rows[] = {
-		{wb_pace_option_rows, &options->pace_options, "Speed, one of these; without any -t"},
+		{wb_pace_option_rows, &options->pace_options, "Speed, one of these; without any: -t"},
 		{option_rows, options, "Sending"},
 		{publisher.process, &options->config, "Process"},
 		{publisher.capture, options->capture_config, "Publishing"},

@@ -33,12 +33,14 @@ static const struct wb_option_row kafka_rows[] = {
 		.offset = offsetof(struct kafka_options, offset),
 		.default_value = "earliest",
 		.min = 1,
+		.unit = "OFFSET",
 		.help = "Where to begin in each partition: earliest, latest, a number, -N for N before the end, or "
 			"PARTITION:OFFSET,... for those that are to be read"},
 	{.key = "properties_file",
 		.type = WB_OPTION_STRING,
 		.offset = offsetof(struct kafka_options, properties_file),
 		.min = 1,
+		.unit = "FILE",
 		.help = "File with properties of librdkafka, NAME=VALUE in each line, so that a password is in no "
 			"command "
 			"line"},
@@ -411,7 +413,7 @@ fail:
 static const char *const kafka_schemes[] = {"kafka", NULL};
 
 const struct wb_source_ops wb_source_kafka = {
-	.name = "kafka",
+	.name = "Kafka",
 	.schemes = kafka_schemes,
 	.rows = kafka_rows,
 	.options_size = sizeof(struct kafka_options),

@@ -61,6 +61,7 @@ static const struct wb_option_row zmq_rows[] = {
 		.offset = offsetof(struct zmq_options, topic),
 		.default_value = TOPIC_HEAD,
 		.max = 255,
+		.unit = "PREFIX",
 		.help = "Beginning of the topics to subscribe to, wb1/NODE/STREAM/ (zmq+sub only)"},
 	{.key = NULL},
 };
@@ -445,7 +446,7 @@ static void zmq_source_close(struct wb_source *source)
 static const char *const zmq_schemes[] = {"zmq+sub", "zmq+pull", NULL};
 
 const struct wb_source_ops wb_source_zmq = {
-	.name = "zmq",
+	.name = "ZeroMQ",
 	.schemes = zmq_schemes,
 	.rows = zmq_rows,
 	.options_size = sizeof(struct zmq_options),

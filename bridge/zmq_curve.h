@@ -24,16 +24,19 @@ struct wb_zmq_curve_options {
 		.type = WB_OPTION_STRING,                                                                              \
 		.offset = offsetof(structure, curve.key),                                                              \
 		.min = 1,                                                                                              \
+		.unit = "FILE",                                                                                        \
 		.help = "File with the secret key of this side, made by 'wirebus keygen': encrypts and authenticates"},\
 	{.key = "curve_server_key",                                                                                    \
 		.type = WB_OPTION_STRING,                                                                              \
 		.offset = offsetof(structure, curve.server_key),                                                       \
 		.min = 1,                                                                                              \
+		.unit = "FILE",                                                                                        \
 		.help = "File with the public key of the side that binds; for the side that connects"},                \
 	{.key = "curve_allow",                                                                                         \
 		.type = WB_OPTION_STRING,                                                                              \
 		.offset = offsetof(structure, curve.allow),                                                            \
 		.min = 1,                                                                                              \
+		.unit = "FILE",                                                                                        \
 		.help = "Who may connect, for the side that binds: a file with one public key a line, a directory of " \
 			"files NAME.pub, or * for all who have this side's public key"}
 /* clang-format on */

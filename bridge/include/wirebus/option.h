@@ -36,7 +36,7 @@ struct wb_option_row {
 	uint64_t min;              /* numbers: least value allowed; strings: least length */
 	uint64_t max;              /* numbers: greatest value allowed; strings: greatest length. 0: not limited */
 	const char *choices;       /* WB_OPTION_CHOICE: names separated by '|' */
-	const char *unit;          /* what a number counts, for the manual; NULL where the type says it */
+	const char *unit;          /* what a number counts, or --help calls a string; NULL where the type says it */
 	const char *help;          /* one sentence without its full stop */
 };
 

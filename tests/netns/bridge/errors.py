@@ -3,6 +3,7 @@
 """What a user gets wrong: one line on standard error that quotes the value and says what to do, exit code 1 or 2. Under a
 sanitizer's build these also show that the ways out leak nothing."""
 import os
+import re
 
 from prelude import wbtest
 from wbtest import CAPTURED_SIDE, expect, expect_equal
@@ -85,6 +86,29 @@ def test_option(t):
     refused(t, ["check", "--bogus"], 2, "--bogus")
     refused(t, ["schema", "frobnicate"], 2, "frobnicate")
     refused(t, ["frobnicate"], 2, "frobnicate")
+
+
+def test_help(t):
+    """--help of each command: sentences, buses by their names, values that say what they are, units at the numbers."""
+    del t
+    commands = re.findall(r"^  (\w+)  ", wbtest.run([wbtest.WIREBUS, "--help"]), re.M)
+    expect({"run", "cat", "send", "replay", "verify"} <= set(commands), f"commands in --help: {commands}")
+    for command in commands:
+        said = wbtest.run([wbtest.WIREBUS, command, "--help"])
+        expect_equal(wbtest.run([wbtest.WIREBUS, "help", command]), said, f"help {command}")
+        expect_equal([line for line in said.splitlines() if len(line) > 102], [], f"lines of {command} that are too long")
+        expect(set(re.findall(r"Options of (\w+) URLs", said)) <= {"Kafka", "ZeroMQ", "file", "null", "interface"},
+               f"headings of {command}: {said}")
+        entries = re.findall(r"^  ((?:-.|    --|\w+=)\S*(?: \S+)*)(?: {2,}|\n {32})((?:.*\n {32})*.*)", said, re.M)
+        expect(len(entries) > 1, f"options of {command}: {said}")
+        for option, text in entries:
+            what = f"{command}: {option}: {text}"
+            expect(text[0].isupper(), f"no sentence: {what}")
+            expect("TEXT" not in option, f"a value without a name: {what}")
+            default = re.search(r"\[default\s(\S+?)(?:;\s([^]]*))?\]", text)
+            if default and re.search(r"\b(SIZE|TIME)$", option):
+                unit = default[1] == "0" or default[1][-1].isalpha() or default[2].split()[-1].isalpha()
+                expect(unit, f"a default without a unit: {what}")
 
 
 def test_filter(t):

@@ -45,7 +45,11 @@ static const struct wb_option_row capture_rows[] = {
 		.offset = offsetof(struct options, promiscuous),
 		.default_value = "true",
 		.help = "All"},
-	{.key = "to", .type = WB_OPTION_STRING, .offset = offsetof(struct options, to), .help = "Where to"},
+	{.key = "to",
+		.type = WB_OPTION_STRING,
+		.offset = offsetof(struct options, to),
+		.unit = "URL",
+		.help = "Where to"},
 	{.key = NULL},
 };
 
@@ -274,7 +278,7 @@ static void test_help(void **state)
 				       "  -w, --workers N               Threads [default 1; from 1 to 256]\n"
 				       "  -s, --snaplen N               Bytes kept [default 99]\n"
 				       "  -P, --[no-]promiscuous        All [default true]\n"
-				       "      --to TEXT                 Where to\n"
+				       "      --to URL                  Where to\n"
 				       "\n"
 				       "General\n"
 				       "      --node TEXT               Name\n"
@@ -305,11 +309,14 @@ static void test_help_of_urls(void **state)
 	FILE *stream = open_memstream(&text, &length);
 
 	assert_non_null(stream);
-	wb_args_help_url("nothing", none, false, stream);
-	wb_args_help_url("bus", url_rows, true, stream);
+	wb_args_help_url("nothing", NULL, none, false, stream);
+	wb_args_help_url("bus", NULL, url_rows, true, stream);
+	wb_args_help_url("bus", "to send to", url_rows, false, stream);
 	fclose(stream);
 	assert_string_equal(text,
-		"\nOptions of bus URLs, as ?key=value&key=value; properties.NAME=value goes to the client library\n"
+		"\nOptions of bus URLs, as ?key=value&key=value;\nproperties.NAME=value goes to the client library\n"
+		"  sndhwm=N                      Mark [default 64; of at least 1]\n"
+		"\nOptions of bus URLs to send to, as ?key=value&key=value\n"
 		"  sndhwm=N                      Mark [default 64; of at least 1]\n");
 	free(text);
 }

@@ -206,7 +206,7 @@ static void test_usage(void **state)
 	struct scene *scene = *state;
 
 	assert_int_equal(run_to(scene, wb_cmd_cat, NULL, ARGUMENTS(TEXT("cat"))), 2);
-	expect_message(scene, "--from URL is missing");
+	expect_message(scene, "--from is missing");
 	assert_int_equal(
 		run_to(scene, wb_cmd_cat, NULL, ARGUMENTS(TEXT("cat"), TEXT("--from"), TEXT("nonsense://x"))), 2);
 	expect_message(scene, "nonsense");

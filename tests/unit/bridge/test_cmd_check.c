@@ -125,7 +125,7 @@ static void test_help(void **state)
 {
 	assert_int_equal(RUN(A("-h")), WB_EXIT_OK);
 	assert_string_equal(err, "");
-	assert_memory_equal(out, "Usage: wirebus check -c FILE [--plugin FILE...]\n", 48);
+	assert_memory_equal(out, "Usage: wirebus check -c FILE [--plugin FILE]...\n", 48);
 	assert_non_null(strstr(out, "\n      --plugin FILE "));
 	assert_non_null(strstr(out, "\n  -c, --config FILE "));
 	assert_non_null(strstr(out, "\n  -h, --help "));

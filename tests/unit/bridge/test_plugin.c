@@ -119,7 +119,7 @@ static void test_abi_and_names(void **state)
 	schemes[1] = "zmq+push";
 	refused("its scheme 'zmq+push' is taken by 'ZeroMQ'");
 	schemes[1] = "zmq+sub"; /* a source's */
-	refused("its scheme 'zmq+sub' is taken by 'zmq'");
+	refused("its scheme 'zmq+sub' is taken by 'ZeroMQ'");
 	for (char c = 'a'; c < 'a' + 17; c++) {
 		static char names[17][2];
 
