@@ -218,9 +218,10 @@ class Case:
         return self.start(name or arguments[0], net.command(WIREBUS, *arguments), **options)
 
     def capture(self, net, to, *arguments, interface=CAPTURED_SIDE, workers=2):
-        """`wirebus run`, ready to capture, by default with a ring that is patient. Its ledger goes to .ledger_path."""
+        """`wirebus run`, ready to capture, with a ring that is patient, if neither the caller has another one in
+        mind nor the long forms are run, which have the default. Its ledger goes to .ledger_path."""
         path = self.path(f"ledger-{self.number('ledger')}.json")
-        ring = [] if any(str(word) in RING_OPTIONS for word in arguments) else PATIENT_RING
+        ring = [] if FULL or any(str(word) in RING_OPTIONS for word in arguments) else PATIENT_RING
         process = self.wirebus(net, "run", "-i", interface, "-w", workers, "--to", to, "--ledger", path, *ring, *arguments)
         process.ledger_path = path
         self.wait_capturing(process)
