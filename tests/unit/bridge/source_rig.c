@@ -143,13 +143,19 @@ enum wb_result rig_bus_send(struct rig_bus *bus, struct rig_batch *batch)
 int rig_source_open(struct rig_source *source, const char *url, bool follow, unsigned int wait_ms)
 {
 	const struct wb_source_args args = {.follow = follow, .wait_ms = wait_ms, .max_message_bytes = RIG_MAX_MESSAGE};
+
+	return rig_source_open_with(source, url, &args);
+}
+
+int rig_source_open_with(struct rig_source *source, const char *url, const struct wb_source_args *args)
+{
 	int r;
 
 	memset(source, 0, sizeof(*source));
 	r = wb_source_setup_init(url, &source->setup, &source->error);
 	if (r < 0)
 		return r;
-	r = wb_source_setup_open(&source->setup, &args, &source->source, &source->error);
+	r = wb_source_setup_open(&source->setup, args, &source->source, &source->error);
 	if (r < 0)
 		source->source = NULL;
 	return r;

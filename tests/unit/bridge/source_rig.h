@@ -53,6 +53,8 @@ struct rig_source {
 };
 /* Returns what open() does. Close in any case. */
 int rig_source_open(struct rig_source *source, const char *url, bool follow, unsigned int wait_ms);
+/* The same; what the URL says need not be in args. */
+int rig_source_open_with(struct rig_source *source, const char *url, const struct wb_source_args *args);
 /* Call next() until it says something else than 0, or so many milliseconds are over. */
 int rig_source_next(struct rig_source *source, int timeout_ms);
 void rig_source_close(struct rig_source *source);

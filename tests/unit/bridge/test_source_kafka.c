@@ -5,109 +5,10 @@
  * broker.
  */
 #include <errno.h>
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "source_rig.h"
-
-#define PARTITIONS 4
-
-/* One simulated cluster with a producer for each test. */
-struct cluster {
-	rd_kafka_t *host, *producer;
-	rd_kafka_mock_cluster_t *mock;
-	char url[192];
-};
-
-static rd_kafka_t *make_producer(const char *brokers)
-{
-	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	char reason[256];
-	rd_kafka_t *producer;
-
-	if (brokers)
-		rd_kafka_conf_set(conf, "bootstrap.servers", brokers, reason, sizeof(reason));
-	rd_kafka_conf_set(conf, "message.max.bytes", "10000000", reason, sizeof(reason));
-	producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof(reason));
-	assert_non_null(producer);
-	return producer;
-}
-
-static int set_up(void **state)
-{
-	static struct cluster cluster;
-
-	cluster.host = make_producer(NULL);
-	cluster.mock = rd_kafka_mock_cluster_new(cluster.host, 3);
-	if (!cluster.mock)
-		return -1;
-	rd_kafka_mock_topic_create(cluster.mock, "packets", PARTITIONS, 1);
-	cluster.producer = make_producer(rd_kafka_mock_cluster_bootstraps(cluster.mock));
-	snprintf(
-		cluster.url, sizeof(cluster.url), "kafka://%s/packets", rd_kafka_mock_cluster_bootstraps(cluster.mock));
-	*state = &cluster;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct cluster *cluster = *state;
-
-	rd_kafka_destroy(cluster->producer);
-	rd_kafka_mock_cluster_destroy(cluster->mock);
-	rd_kafka_destroy(cluster->host);
-	return 0;
-}
-
-/* content_type may be NULL; size 0: a record without a value. */
-static void produce(
-	struct cluster *cluster, int32_t partition, uint64_t sequence, size_t size, const char *content_type)
-{
-	rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
-	struct rig_batch batch;
-
-	if (content_type)
-		rd_kafka_header_add(headers, "content-type", -1, content_type, -1);
-	rig_batch_init(&batch, (uint32_t)partition, sequence, size ? size : 16);
-	assert_int_equal(rd_kafka_producev(cluster->producer, RD_KAFKA_V_TOPIC("packets"),
-				 RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-				 RD_KAFKA_V_VALUE(size ? (void *)batch.batch.data : NULL, size),
-				 RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END),
-		0);
-	rig_batch_fini(&batch);
-}
-
-static void flush(struct cluster *cluster)
-{
-	assert_int_equal(rd_kafka_flush(cluster->producer, 20000), 0);
-}
-
-static void source_open(struct rig_source *source, const char *url, bool follow, unsigned int wait_ms)
-{
-	if (rig_source_open(source, url, follow, wait_ms) < 0)
-		fail_msg("%s", source->error.message);
-}
-
-/* The next batch of whichever partition: next[] says what each has to bring. */
-static void expect_batch(struct rig_source *source, uint64_t *next)
-{
-	int r = rig_source_next(source, 20000);
-	uint32_t partition;
-	uint64_t sequence;
-	char origin[64];
-
-	if (r != 1)
-		fail_msg("%d %s", r, source->error.message);
-	sequence = rig_check(source->message.data, source->message.size, &partition);
-	assert_in_range(partition, 0, PARTITIONS - 1);
-	assert_int_equal(sequence, next[partition]);
-	snprintf(origin, sizeof(origin), "packets[%u]@%u", partition, (unsigned int)next[partition]);
-	assert_string_equal(source->message.origin, origin);
-	next[partition]++;
-}
+#include "source_kafka_rig.h"
 
 /* Unequal partitions, one of them empty; then the end. */
 static void all_partitions_are_read_to_their_end(void **state)
@@ -384,7 +285,7 @@ static void wrong_urls_are_refused(void **state)
 	}
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, cluster_set_up, cluster_tear_down)
 
 int main(void)
 {
