@@ -20,7 +20,10 @@
 #include "source_kafka_internal.h"
 #include "wbproto.h"
 
+/* How long the question where to go on behind a gap may take; with follow it is asked again, and signals are heard. */
 #define GAP_QUERY_MS 5000
+#define GAP_QUERY_FOLLOW_MS 1000
+#define GAP_RETRY_MS 1000
 
 struct kafka_options {
 	char *offset;
@@ -78,6 +81,28 @@ static enum wb_message_kind kind_of(const rd_kafka_message_t *message)
 	return memmem(value, size, record, sizeof(record) - 1) ? WB_MESSAGE_RECORD : WB_MESSAGE_BATCH;
 }
 
+/* Where to go on behind a gap is not known. Who follows asks again. */
+static int put_off_gap(struct wb_source *source, int32_t id, rd_kafka_resp_err_t code, struct wb_error *ret_error)
+{
+	struct wb_kafka_partition *partition = &source->partitions[id];
+
+	if (!source->follow)
+		return wb_fail(ret_error, -EIO,
+			"%s: %s[%" PRId32 "]@%" PRId64
+			": the broker has no such message any more, and does not say which ones it has: %s",
+			source->url, source->topic_name, id, partition->position, rd_kafka_err2str(code));
+	if (partition->ask_ms == 0) {
+		source->asking_count++;
+		wb_log(WB_LOG_WARNING,
+			"%s: %s[%" PRId32 "]@%" PRId64
+			": the broker has no such message any more, and does not say which ones it has (%s); trying "
+			"again",
+			source->url, source->topic_name, id, partition->position, rd_kafka_err2str(code));
+	}
+	partition->ask_ms = (int64_t)wb_monotonic_ms() + GAP_RETRY_MS;
+	return 0;
+}
+
 /* The messages that would be next are gone: retention was faster than the reader, or the topic was made anew. */
 static int skip_gap(struct wb_source *source, int32_t id, struct wb_error *ret_error)
 {
@@ -87,10 +112,12 @@ static int skip_gap(struct wb_source *source, int32_t id, struct wb_error *ret_e
 	int r;
 
 	wb_kafka_stop_partition(source, id);
-	code = rd_kafka_query_watermark_offsets(source->client, source->topic_name, id, &low, &high, GAP_QUERY_MS);
+	code = rd_kafka_query_watermark_offsets(source->client, source->topic_name, id, &low, &high,
+		source->follow ? GAP_QUERY_FOLLOW_MS : GAP_QUERY_MS);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return wb_fail(ret_error, -EIO, "%s: %s[%" PRId32 "]: %s", source->url, source->topic_name, id,
-			rd_kafka_err2str(code));
+		return put_off_gap(source, id, code, ret_error);
+	source->asking_count -= partition->ask_ms != 0;
+	partition->ask_ms = 0;
 	partition->position = from < low ? low : high;
 	source->is_cut = true;
 	r = wb_kafka_start_partition(source, id, ret_error);
@@ -100,6 +127,18 @@ static int skip_gap(struct wb_source *source, int32_t id, struct wb_error *ret_e
 		"%s: %s[%" PRId32 "]@%" PRId64 ": the broker has no such message any more; continued at %" PRId64
 		": the offsets in between are gone",
 		source->url, source->topic_name, id, from, partition->position);
+}
+
+/* Ask again where to go on, if it is time. */
+static int ask_again(struct wb_source *source, struct wb_error *ret_error)
+{
+	int64_t now_ms = (int64_t)wb_monotonic_ms();
+	int r = 0;
+
+	for (int32_t i = 0; r == 0 && source->asking_count > 0 && i < source->partition_count; i++)
+		if (source->partitions[i].ask_ms != 0 && source->partitions[i].ask_ms <= now_ms)
+			r = skip_gap(source, i, ret_error);
+	return r;
 }
 
 /* A record that cannot be read is skipped by librdkafka; if it is not, do not report it for ever. */
@@ -229,10 +268,10 @@ static int read_next(
 	struct wb_source *source, int timeout_ms, struct wb_message *ret_message, struct wb_error *ret_error)
 {
 	rd_kafka_message_t *message;
-	int r = 0;
+	int r = ask_again(source, ret_error);
 
 	while (r == 0) {
-		if (source->active_count == 0)
+		if (source->active_count == 0 && source->asking_count == 0)
 			return -ENODATA;
 		message = wb_kafka_consume(source, timeout_ms);
 		if (!message) {

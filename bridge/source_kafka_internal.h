@@ -23,6 +23,7 @@ struct wb_kafka_partition {
 	bool active;             /* is being read */
 	bool at_edge;            /* with follow: all that was there has been read */
 	uint64_t time_ns;        /* what was read is known up to this time; 0: nothing was noted */
+	int64_t ask_ms;          /* with follow: when to ask again where to go on; 0: that is known */
 	int64_t starved_ms;      /* since when it was waited for in vain; 0: it was not */
 	rd_kafka_queue_t *queue; /* what was fetched */
 };
@@ -50,7 +51,8 @@ struct wb_source {
 	struct wb_kafka_partition *partitions;
 	int32_t partition_count; /* 0: the topic was not found yet */
 	int32_t active_count;
-	bool is_placed; /* where to begin is known of each */
+	int32_t asking_count; /* partitions that have to wait for where to go on */
+	bool is_placed;       /* where to begin is known of each */
 	bool started;
 	bool is_cut; /* what was first in a partition is gone, or was not to be read */
 	unsigned int broker_count;

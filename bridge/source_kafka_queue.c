@@ -31,10 +31,20 @@ static void wake_fetchers(struct wb_source *source)
 		rd_kafka_metadata_destroy(metadata);
 }
 
-/* Nothing came of it for a while, though there must be more: its broker may be away. The others go on without it. */
+/*
+ * Nothing came of it for a while, though there must be more: its broker may be away. Or where to go on is not known.
+ * The others go on without it.
+ */
 static bool is_stalled(const struct wb_kafka_partition *partition)
 {
+	if (partition->ask_ms != 0)
+		return true;
 	return partition->starved_ms != 0 && (int64_t)wb_monotonic_ms() - partition->starved_ms > STALLED_MS;
+}
+
+static bool has_more(const struct wb_kafka_partition *partition)
+{
+	return (partition->active || partition->ask_ms != 0) && !partition->at_edge;
 }
 
 /* Of those that have more, the one that is furthest behind. */
@@ -45,7 +55,7 @@ static struct wb_kafka_partition *choose(const struct wb_source *source, bool wi
 	for (int32_t i = 0; i < source->partition_count; i++) {
 		struct wb_kafka_partition *partition = &source->partitions[i];
 
-		if (partition->active && !partition->at_edge && (!chosen || partition->time_ns < chosen->time_ns) &&
+		if (has_more(partition) && (!chosen || partition->time_ns < chosen->time_ns) &&
 			(with_stalled || !is_stalled(partition)))
 			chosen = partition;
 	}

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Proves where the Kafka source takes a partition to end and where it goes on, against the cluster that librdkafka
- * simulates: partitions that are always written to, gaps, ends of a time range, offsets that are not there.
+ * simulates: partitions that are always written to, gaps, ends of a time range, offsets and records that are not there.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "source_kafka_rig.h"
+
+/* Of Kafka's protocol. */
+enum { API_FETCH = 1, API_LIST_OFFSETS = 2 };
 
 /* So that the client fetches again only when all that it fetched was read. */
 #define LITTLE_AHEAD "?properties.queued.min.messages=1"
@@ -166,6 +169,109 @@ static void offset_beyond_the_end_is_told(void **state)
 	rig_log_end();
 }
 
+/* The broker says that it has no such offset, and then answers questions for its offsets with an error, so often. */
+static void lose_place(struct cluster *cluster, int32_t partition, size_t errors)
+{
+	const rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR;
+
+	for (size_t i = 0; i < errors; i++)
+		rd_kafka_mock_push_request_errors_array(cluster->mock, API_LIST_OFFSETS, 1, &error);
+	assert_int_equal(rd_kafka_mock_broker_push_request_error_rtts(cluster->mock, LEADER(partition), API_FETCH, 1,
+				 RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, 0),
+		0);
+}
+
+/* While the place is asked for, until the broker answers. */
+static void wait_for_place(struct cluster *cluster, struct rig_source *source, bool is_alone, uint64_t *next)
+{
+	int64_t end = rig_now_ms() + 20000;
+
+	while (rig_log_count("trying again") == 0) {
+		int r = rig_source_next(source, 50);
+
+		if (r != 0)
+			fail_msg("%d %s", r, source->error.message);
+		assert_true(rig_now_ms() < end);
+	}
+	assert_int_equal(rig_log_count("packets[1]@3: the broker has no such message any more"), 1);
+	produce(cluster, 1, 3, 100, NULL);
+	if (!is_alone)
+		produce(cluster, 2, 0, 100, NULL);
+	flush(cluster);
+	if (!is_alone)
+		expect_batch(source, next);
+	assert_int_equal(next[2], !is_alone);
+	/* The end of no partition is the end. */
+	assert_int_equal(rig_source_next(source, 1500), 0);
+	rd_kafka_mock_clear_request_errors(cluster->mock, API_LIST_OFFSETS);
+}
+
+/* Who follows asks again until there is an answer, and reads the other partitions meanwhile, if there are any. */
+static void lost_place_is_asked_for_again(void **state)
+{
+	for (unsigned int is_alone = 0; is_alone < 2; is_alone++) {
+		struct cluster *cluster;
+		uint64_t next[PARTITIONS] = {0};
+		struct rig_source source;
+		char url[256];
+
+		assert_int_equal(cluster_set_up((void **)&cluster), 0);
+		make_url(cluster, is_alone ? "?offset=1:0" : "", url, sizeof(url));
+		for (uint64_t i = 0; i < 3; i++)
+			produce(cluster, 1, i, 100, NULL);
+		flush(cluster);
+		rig_log_begin();
+		source_open(&source, url, true, 20000);
+		for (int i = 0; i < 3; i++)
+			expect_batch(&source, next);
+		assert_int_equal(rig_source_next(&source, 500), 0);
+		/* More than are used up while there is to be no answer. */
+		lose_place(cluster, 1, 1000);
+		wait_for_place(cluster, &source, is_alone, next);
+		assert_int_equal(rig_source_next(&source, 20000), -EBADMSG);
+		/* The simulated broker had the one that came meanwhile; a real one would not say that it is gone. */
+		assert_non_null(strstr(source.error.message,
+			"packets[1]@3: the broker has no such message any more; continued at 4:"));
+		assert_int_equal(rig_log_count("trying again"), 1);
+		produce(cluster, 1, 4, 100, NULL);
+		flush(cluster);
+		next[1] = 4;
+		expect_batch(&source, next);
+		assert_false(wb_source_kafka.from_start(source.source));
+		rig_log_end();
+		rig_source_close(&source);
+		cluster_tear_down((void **)&cluster);
+	}
+	(void)state;
+}
+
+/* Who does not follow is told. */
+static void lost_place_is_an_error_otherwise(void **state)
+{
+	struct cluster *cluster = *state;
+	uint64_t next[PARTITIONS] = {0};
+	struct rig_source source;
+	char url[256];
+	int r;
+
+	make_url(cluster, LITTLE_AHEAD, url, sizeof(url));
+	/* Each in a part of its own, of which few are fetched when the first one is read. */
+	for (uint64_t i = 0; i < 6; i++) {
+		produce(cluster, 1, i, 100, NULL);
+		flush(cluster);
+	}
+	source_open(&source, url, false, 20000);
+	expect_batch(&source, next);
+	lose_place(cluster, 1, 100);
+	while ((r = rig_source_next(&source, 20000)) == 1)
+		continue;
+	assert_int_equal(r, -EIO);
+	assert_non_null(strstr(source.error.message, "packets[1]@"));
+	assert_non_null(strstr(source.error.message,
+		": the broker has no such message any more, and does not say which ones it has: "));
+	rig_source_close(&source);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, cluster_set_up, cluster_tear_down)
 
 int main(void)
@@ -175,6 +281,8 @@ int main(void)
 		TEST(first_message_behind_a_gap_is_read_later),
 		TEST(heartbeats_do_not_end_a_range),
 		TEST(offset_beyond_the_end_is_told),
+		cmocka_unit_test(lost_place_is_asked_for_again),
+		TEST(lost_place_is_an_error_otherwise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
