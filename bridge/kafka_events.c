@@ -154,10 +154,16 @@ static void join_crowd(struct wb_kafka_crowd *crowd, const rd_kafka_message_t *m
 		crowd->bytes += message->len + message->key_len;
 }
 
-/* From now on lanes give the client nothing newer. */
+/* Whether it is for a failure that the client has to be replaced. */
+static bool has_failed(const struct wb_kafka_producer *producer)
+{
+	return producer->replace && producer->replace != RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE;
+}
+
+/* From now on lanes give the client nothing newer. why: __GAPLESS_GUARANTEE: only so that a strict one takes over. */
 static void replace_client(struct wb_kafka_producer *producer, rd_kafka_resp_err_t why)
 {
-	if (!producer->replace)
+	if (!has_failed(producer))
 		producer->replace = why;
 	atomic_store(&producer->state, WB_KAFKA_RENEWING);
 }
@@ -172,14 +178,18 @@ bool wb_kafka_is_kept(struct wb_kafka_producer *producer, rd_kafka_t *client, co
 	bool temporary = wb_kafka_too_large(message->err) || may_pass(message->err);
 	rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(client, NULL, 0);
 
-	if (atomic_load(&producer->stop) || is_refused(producer, message))
+	if (atomic_load(&producer->stop))
 		return false;
+	if (is_refused(producer, message)) {
+		wb_kafka_note_gap(producer);
+		return false;
+	}
 	if (wb_kafka_too_large(message->err))
 		join_crowd(&producer->crowd, message);
 	if (fatal && fatal != RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE) {
 		replace_client(producer, RD_KAFKA_RESP_ERR__FATAL);
 	} else if (temporary) {
-		bool first = !producer->replace;
+		bool first = !has_failed(producer);
 
 		replace_client(producer, message->err);
 		if (first && !fatal)
@@ -188,6 +198,17 @@ bool wb_kafka_is_kept(struct wb_kafka_producer *producer, rd_kafka_t *client, co
 		return is_bystander(message->err);
 	}
 	return producer->replace != RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/*
+ * The client has delivered something. If it is not strict and can be again, it goes. Its queue is emptied only once no
+ * lane uses it, or what a lane gives it meanwhile would overtake.
+ */
+static void make_strict(struct wb_kafka_producer *producer)
+{
+	if (atomic_load(&producer->stop) || producer->replace || !wb_kafka_may_be_strict(producer))
+		return;
+	replace_client(producer, RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE);
 }
 
 static bool keep(struct wb_kafka_producer *producer, rd_kafka_t *client, const rd_kafka_message_t *message)
@@ -236,6 +257,7 @@ static void on_report(rd_kafka_t *client, const rd_kafka_message_t *message, voi
 		producer->failed_in_row = 0;
 		producer->topic_known = true;
 		mark_connected(producer);
+		make_strict(producer);
 	} else if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
 		/* Look again, until the right is there. */
 		producer->topic_known = false;

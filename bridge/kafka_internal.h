@@ -15,6 +15,8 @@
 
 /* How long the reports' thread sleeps in librdkafka at most. */
 #define WB_KAFKA_POLL_MS 100
+/* Without a refused batch for so long, a client is a strict one again: a row of them is over. */
+#define WB_KAFKA_GAP_QUIET_MS 60000
 
 enum wb_kafka_state {
 	WB_KAFKA_RUNNING,
@@ -51,9 +53,10 @@ struct wb_kafka_producer {
 	bool told_topic;
 	uint64_t started_ms;
 	uint64_t probed_ms;
-	rd_kafka_resp_err_t replace;     /* why the client has to be replaced; 0: it has not */
+	rd_kafka_resp_err_t replace;     /* why the client is replaced; 0: it is not */
 	bool strict;                     /* the client rather ends than sends anything newer after a failure */
-	unsigned int gaps;               /* clients in a row that ended so although the batch was refused */
+	unsigned int gaps;               /* clients that ended so although the batch was refused, in a row of such */
+	uint64_t gap_ms;                 /* when a batch was refused last; 0: none was */
 	size_t batch_bytes;              /* at most in a request for a partition; 0: the client's own limit */
 	struct wb_kafka_crowd crowd;     /* what was too large together */
 	uint64_t failed_in_row;          /* clients that were replaced since anything was delivered */
@@ -77,6 +80,7 @@ struct wb_transport {
 	struct wb_kafka_schema schema;
 	size_t max_batch_bytes;
 	uint64_t fatal_retries;
+	uint64_t gap_quiet_ms; /* WB_KAFKA_GAP_QUIET_MS */
 	void (*log)(void *context, int level, const char *format, ...);
 	void *log_context;
 	struct wb_kafka_producer *producers;
@@ -138,6 +142,10 @@ int wb_kafka_client_open(struct wb_kafka_producer *producer, char *reason, size_
  * delivered. Returns when that is done, when it is given up (WB_KAFKA_FAILED, everything settled), or at the `stop`.
  */
 void wb_kafka_renew(struct wb_kafka_producer *producer);
+/* A batch was refused for a reason of its own. Threads: the reports' thread, and close(). */
+void wb_kafka_note_gap(struct wb_kafka_producer *producer);
+/* Whether the client, which has just delivered something, should make way for a strict one. Threads: as above. */
+bool wb_kafka_may_be_strict(const struct wb_kafka_producer *producer);
 /* Settle everything that is still held, destroy the client. Afterwards the producer's thread has ended. */
 void wb_kafka_client_close(struct wb_kafka_producer *producer);
 /* Let reports, errors and log lines of the client that conf makes come to the producer. */

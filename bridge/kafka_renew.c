@@ -19,12 +19,30 @@
 #define BACKOFF_MS 100
 #define BACKOFF_MAX_MS 5000
 /* Strict clients in a row that end because a batch was refused: then one that goes on, as it is likely to be refused
- * more. */
+ * more. A time without any ends the row. */
 #define GAPS_MAX 8
 
 static bool stopped(struct wb_kafka_producer *producer)
 {
 	return atomic_load(&producer->stop);
+}
+
+static bool is_quiet(const struct wb_kafka_producer *producer)
+{
+	return wb_monotonic_ms() - producer->gap_ms >= producer->transport->gap_quiet_ms;
+}
+
+void wb_kafka_note_gap(struct wb_kafka_producer *producer)
+{
+	/* The row that cost a client its strictness lasts until the next one. */
+	if (producer->strict && is_quiet(producer))
+		producer->gaps = 0;
+	producer->gap_ms = wb_monotonic_ms();
+}
+
+bool wb_kafka_may_be_strict(const struct wb_kafka_producer *producer)
+{
+	return !producer->strict && producer->gaps >= GAPS_MAX && is_quiet(producer);
 }
 
 /*
@@ -76,6 +94,13 @@ static void hold_lanes(struct wb_kafka_producer *producer)
 	}
 }
 
+/* One that only makes way for a strict one has all the time it needs: nothing of it is published twice. */
+static bool in_a_hurry(const struct wb_kafka_producer *producer)
+{
+	return producer->replace != RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE ||
+	       rd_kafka_fatal_error(producer->client, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 /* Collect what the client has not delivered in the backlog, and end it. At the stop it is left to close(). */
 static void retire(struct wb_kafka_producer *producer)
 {
@@ -83,7 +108,8 @@ static void retire(struct wb_kafka_producer *producer)
 	uint64_t until_ms = wb_monotonic_ms() + ANSWERS_MS;
 
 	rd_kafka_purge(client, RD_KAFKA_PURGE_F_QUEUE);
-	while (rd_kafka_outq_len(client) > 0 && wb_monotonic_ms() < until_ms && !stopped(producer))
+	while (rd_kafka_outq_len(client) > 0 && (!in_a_hurry(producer) || wb_monotonic_ms() < until_ms) &&
+		!stopped(producer))
 		rd_kafka_flush(client, WB_KAFKA_POLL_MS);
 	while (rd_kafka_outq_len(client) > 0 && !stopped(producer)) {
 		rd_kafka_purge(client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
@@ -225,13 +251,16 @@ static rd_kafka_resp_err_t failure(struct wb_kafka_producer *producer, char *tex
 static int judge(struct wb_kafka_producer *producer, rd_kafka_resp_err_t failed, char *text, size_t size)
 {
 	bool refused = !failed && !producer->replace;
+	bool relaxed = !failed && producer->replace == RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE;
 
-	producer->failed_in_row = refused ? 0 : producer->failed_in_row + 1;
+	producer->failed_in_row = refused || relaxed ? 0 : producer->failed_in_row + 1;
 	producer->gaps = refused ? producer->gaps + 1 : 0;
-	if (!failed)
+	if (relaxed)
+		snprintf(text, size, "no batch was refused for a while, so that a strict one is affordable");
+	else if (!failed)
 		snprintf(text, size, "%s", refused ? "a batch was refused" : rd_kafka_err2str(producer->replace));
 	shrink(producer, text, size);
-	return refused ? WB_LOG_DEBUG : WB_LOG_WARNING;
+	return refused || relaxed ? WB_LOG_DEBUG : WB_LOG_WARNING;
 }
 
 /* One more client. Whether it has taken over. */

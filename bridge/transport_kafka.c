@@ -47,6 +47,7 @@ static int prepare(struct wb_transport *transport, const struct wb_transport_arg
 	transport->log_context = args->log_context;
 	wb_kafka_own_init(&transport->own, args);
 	transport->fatal_retries = options->fatal_retries;
+	transport->gap_quiet_ms = WB_KAFKA_GAP_QUIET_MS;
 	transport->url = strdup(args->url);
 	transport->lanes = calloc(args->lanes ? args->lanes : 1, sizeof *transport->lanes);
 	transport->producers = calloc(options->producers, sizeof *transport->producers);
