@@ -172,7 +172,8 @@ void wb_cat_order_check_range(struct wb_cat_run *run, uint64_t now_ns)
 	if (!until_ns || run->args->source_ops->any_time || behind(run) != UINT64_MAX)
 		return;
 	/* Streams may say so themselves before that. */
-	if (now_ns > until_ns + run->window_ns || (run->merge && wb_merge_bound_ns(run->merge) >= until_ns))
+	if (now_ns > wb_time_later(until_ns, run->window_ns) ||
+		(run->merge && wb_merge_bound_ns(run->merge) >= until_ns))
 		wb_cat_end(run, WB_CAT_END_OF_RANGE);
 }
 

@@ -260,7 +260,7 @@ static int open_source(struct session *session)
 		.max_message_bytes = MAX_MESSAGE_BYTES,
 		.since_ns = session->since_ns,
 		.stop_ns = session->options.until_margin_ms
-	                           ? session->until_ns + session->options.until_margin_ms * 1000000
+	                           ? wb_time_later(session->until_ns, session->options.until_margin_ms * 1000000)
 	                           : 0,
 		.offset = session->options.offset,
 	};

@@ -91,6 +91,9 @@ def test_times(t):
     got, said, _ = cat(t, net, url, "--until", seconds(early), "--until-margin", "2s")
     expect_packets(got, truth[:bisect.bisect_left(times, early)], "the first tenth")
     expect(int(said["messages"]) < messages // 2, f"{said['messages']} of {messages} messages were read for a tenth")
+    # The last second that there is, and a margin behind it.
+    got, _, _ = cat(t, net, url, "--until", "2554-07-21T23:34:32Z", "--until-margin", "1h")
+    expect_packets(got, truth, "until the end of time")
     # With the filter on top: numbers below 256 have a zero there.
     got, _, _ = cat(t, net, url, "-f", "ether[15] = 0 and ether[16] = 0")
     expect_packets(got, [(time, number) for time, number in truth if number < 256], "those that match a filter")

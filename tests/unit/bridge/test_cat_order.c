@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "merge.h"
 
 #define START 1700000000000000000u
 
@@ -171,6 +172,32 @@ static void range_is_over(void **state)
 	assert_int_equal(scene->cat.end, WB_CAT_END_OF_RANGE);
 }
 
+/* A range that ends where time does is not over. */
+static void range_ends_in_2554(void **state)
+{
+	static const uint64_t ends[] = {UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - WB_MERGE_WINDOW_NS + 1};
+	struct scene *scene = *state;
+
+	scene->source.last = 0;
+	scene->source.stop = &scene->stop;
+	add_overlapping(scene);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		scene->args.until_ns = ends[i];
+		scene->source.next = scene->source.waits_at_end = scene->sink.count = 0;
+		atomic_store(&scene->stop, false);
+		wb_cat_fini(&scene->cat);
+		wb_cat_init(&scene->cat);
+		assert_int_equal(wb_cat_run(&scene->cat, &scene->args), 0);
+		EXPECT_SEEN(scene, 2001, 2002, 1001, 1002, 2003, 2004, 3001);
+		assert_int_equal(scene->cat.end, WB_CAT_END_STOPPED);
+	}
+	assert_int_equal(wb_time_later(5, 6), 11);
+	assert_int_equal(wb_time_later(UINT64_MAX - 6, 6), UINT64_MAX);
+	assert_int_equal(wb_time_later(UINT64_MAX - 5, 6), UINT64_MAX);
+	assert_int_equal(wb_time_later(6, UINT64_MAX), UINT64_MAX);
+	assert_int_equal(wb_time_later(UINT64_MAX - 7, 6), UINT64_MAX - 1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -185,6 +212,7 @@ int main(void)
 		TEST(stopped),
 		TEST(count),
 		TEST(range_is_over),
+		TEST(range_ends_in_2554),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
