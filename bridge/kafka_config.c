@@ -53,8 +53,8 @@ static const char *const compressions[] = {"none", "gzip", "snappy", "lz4", "zst
 
 /* What routes add to a topic in record mode. */
 #define LEDGER_SUFFIX ".ledger"
-/* No limit of its own: as many as fit into the pools. */
-#define RECORDS_MAX INT32_MAX
+/* Of the client's queue: none of its own, it is as long as what the pools hold. Both in messages and in KiB. */
+#define QUEUE_MAX INT32_MAX
 /* Unless the user says so. */
 #define LINGER_MS 5
 #define LINGER_RECORDS_MS 50
@@ -64,14 +64,9 @@ static int set_all(
 	rd_kafka_conf_t *conf, const struct wb_transport_args *args, const char *brokers, struct wb_error *ret_error)
 {
 	const struct wb_kafka_options *o = args->options;
-	/* The queue holds every batch that the pools have, so that it is the pools that bound the memory. */
-	uint64_t batches = (uint64_t)args->buffers + 16;
-	uint64_t kib = batches * (o->max_message_bytes / 1024 + 1);
 	uint64_t linger_ms = o->linger_ms;
 	int r = wb_kafka_property_set(conf, "bootstrap.servers", brokers, args->url, ret_error);
 
-	if (kib > INT32_MAX)
-		kib = INT32_MAX;
 	if (!linger_ms)
 		linger_ms = args->records ? LINGER_RECORDS_MS : LINGER_MS;
 	if (r == 0)
@@ -105,11 +100,14 @@ static int set_all(
 		r = wb_kafka_property_set_number(conf, "max.in.flight", o->in_flight, args->url, ret_error);
 	if (r == 0)
 		r = wb_kafka_property_set_number(conf, "message.max.bytes", o->max_message_bytes, args->url, ret_error);
+	/*
+	 * It is the pools that bound the memory. A limit here would have to know what they hold: in either mode a spool
+	 * may give out buffers of many records, and larger ones than this session makes.
+	 */
 	if (r == 0)
-		r = wb_kafka_property_set_number(conf, "queue.buffering.max.messages",
-			args->records ? RECORDS_MAX : batches, args->url, ret_error);
+		r = wb_kafka_property_set_number(conf, "queue.buffering.max.messages", QUEUE_MAX, args->url, ret_error);
 	if (r == 0)
-		r = wb_kafka_property_set_number(conf, "queue.buffering.max.kbytes", kib, args->url, ret_error);
+		r = wb_kafka_property_set_number(conf, "queue.buffering.max.kbytes", QUEUE_MAX, args->url, ret_error);
 	if (r == 0)
 		r = wb_kafka_properties_apply(conf, args, ret_error);
 	return r;
@@ -199,7 +197,7 @@ enum wb_cause wb_kafka_cause(rd_kafka_resp_err_t error)
 	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
 	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
 		return WB_CAUSE_TIMEOUT;
-	/* In the middle of a buffer of records, as when a capture in batches publishes what one of records left. */
+	/* Of this host: another try may find it better. */
 	case RD_KAFKA_RESP_ERR__QUEUE_FULL:
 	case RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE:
 		return WB_CAUSE_IO;

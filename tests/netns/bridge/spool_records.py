@@ -36,6 +36,28 @@ def test_broker_killed(t):
     expect_equal(sorted(os.listdir(folder)), ["bus", "lock"], "what is left of the spool")
 
 
+def test_batches_after_records(t):
+    """A capture in batches publishes what one of records left: all of it, in order, and at the first attempt."""
+    net, folder, count = t.net(), t.path("spool"), 20000
+    url, plan = "kafka://127.0.0.1:9092/packets", {"count": count, "flows": 64}
+    run = t.capture(net, url, *spooling(folder, "--mode", "record", "--flush", "200ms"))
+    t.send(net, plan, rate=10000)
+    total = t.settle(run, count, workers=2)
+    expect_equal(total["spooled"], count, f"spooled at the end; {total}")
+    t.broker(net)
+    run = t.capture(net, url, *spooling(folder))
+    wait_until(lambda: spool_bytes(folder) < 100, 60, "the spool is empty")
+    total = t.settle(run, 0, workers=2)
+    expect_equal((total["recovered"], total["delivered"], total["spooled"]), (count, count, 0), f"recovered; {total}")
+    expect("failed since this was said" not in run.err, f"nothing was given back: {run.err}")
+    cat, checker = t.cat_and_check(net, plan, url, check=FACTS)
+    expect_equal(cat.wait(120), 0, f"exit code of cat ({cat.err})")
+    t.checked(checker)
+    expect_equal(int(summary(cat)["packets"]), count, "packets that cat shows")
+    t.audit(net, url, no_loss=True, sent=count)
+    expect_equal(sorted(os.listdir(folder)), ["bus", "lock"], "what is left of the spool")
+
+
 def test_wirebus_killed(t):
     """SIGKILL while the broker is away: what was delivered or spooled is there, the rest is stated exactly."""
     net, folder, workers, count = t.net(), t.path("spool"), 2, 30000

@@ -126,8 +126,8 @@ void kafka_rig_open(struct kafka_rig *rig, const char *query)
 		.node = "node",
 		.interface = "eth0",
 		.lanes = RIG_LANES,
-		.records = rig->record_mode,
-		.buffers = RIG_BATCHES,
+		.records = rig->record_mode && !rig->of_batch_mode,
+		.buffers = rig->told ? rig->told : RIG_BATCHES,
 		.max_batch_bytes = RIG_BATCH_BYTES,
 		.log = on_log,
 		.log_context = rig};

@@ -49,9 +49,11 @@ struct rig_record {
 };
 
 struct kafka_rig {
-	bool record_mode; /* each batch is RIG_RECORDS messages */
-	bool keyless;     /* what is published has no key */
-	bool one_key;     /* of all lanes */
+	bool record_mode;   /* each batch is RIG_RECORDS messages */
+	bool of_batch_mode; /* the transport, whatever is published: a spool gives out what another session made */
+	unsigned int told;  /* batches that the transport is told to expect; 0: RIG_BATCHES */
+	bool keyless;       /* what is published has no key */
+	bool one_key;       /* of all lanes */
 	rd_kafka_t *host;
 	rd_kafka_mock_cluster_t *mock;
 	struct wb_transport *transport;

@@ -31,6 +31,26 @@ static void records_are_delivered(void **state)
 
 static void a_fatal_error_is_survived(void **state)
 {
+/* A capture in batches publishes what one of records left in the spool: however many records, the client takes them. */
+static void a_transport_of_batches_takes_records_as_well(void **state)
+{
+	struct kafka_rig *rig = *state;
+
+	rig->of_batch_mode = true;
+	rig->told = 60;
+	kafka_rig_open(rig, "linger=1ms");
+	/* Nothing leaves the client while they are published. */
+	for (int32_t broker = 1; broker <= RIG_BROKERS; broker++)
+		rd_kafka_mock_broker_set_down(rig->mock, broker);
+	kafka_rig_publish_all(rig, 60);
+	assert_int_equal(atomic_load(&rig->results[WB_RESULT_FAILED]), 0);
+	for (int32_t broker = 1; broker <= RIG_BROKERS; broker++)
+		rd_kafka_mock_broker_set_up(rig->mock, broker);
+	kafka_rig_assert_all_delivered(rig, 0);
+	assert_false(kafka_rig_logged(rig, "Queue full"));
+	assert_int_equal(kafka_rig_stats(rig).again, 0);
+}
+
 	struct kafka_rig *rig = *state;
 
 	kafka_rig_open(rig, "linger=1ms");
@@ -198,3 +218,4 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+		WITH_CLUSTER(a_transport_of_batches_takes_records_as_well),
