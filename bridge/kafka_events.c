@@ -46,7 +46,7 @@ static void mark_down(struct wb_kafka_producer *producer, const char *reason)
 }
 
 /* What a user can do about it, where the error's own text leaves that open. */
-static const char *advice(rd_kafka_resp_err_t error)
+static const char *advice(rd_kafka_resp_err_t error, bool by_client)
 {
 	switch (error) {
 	case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
@@ -55,7 +55,9 @@ static const char *advice(rd_kafka_resp_err_t error)
 		       "set it, or the topic's message.timestamp.after.max.ms)";
 	case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
 	case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-		return " (the topic's max.message.bytes is less than max_message_bytes here: raise it, or lower this)";
+		return by_client ? " (max_message_bytes is less now than when it was captured: raise it again)"
+		                 : " (the topic's max.message.bytes is less than max_message_bytes here: raise it, or "
+		                   "lower this)";
 	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
 		return " (this user needs the right to write to the topic)";
 	default:
@@ -64,7 +66,8 @@ static const char *advice(rd_kafka_resp_err_t error)
 }
 
 /* A broker that refuses one batch often refuses all that follow. */
-void wb_kafka_note_refused(struct wb_kafka_producer *producer, const struct wb_batch *batch, rd_kafka_resp_err_t error)
+void wb_kafka_note_refused(
+	struct wb_kafka_producer *producer, const struct wb_batch *batch, rd_kafka_resp_err_t error, bool by_client)
 {
 	struct wb_transport *transport = producer->transport;
 	uint64_t refused, now_ms = wb_monotonic_ms();
@@ -81,13 +84,13 @@ void wb_kafka_note_refused(struct wb_kafka_producer *producer, const struct wb_b
 	if (due && batch->record_count)
 		transport->log(transport->log_context, WB_LOG_ERROR,
 			"%s: a record of stream %u: %s%s; %" PRIu64 " failed since this was said last", transport->url,
-			batch->stream_id, rd_kafka_err2str(error), advice(error), refused);
+			batch->stream_id, rd_kafka_err2str(error), advice(error, by_client), refused);
 	else if (due)
 		transport->log(transport->log_context, WB_LOG_ERROR,
 			"%s: batch %" PRIu64 " of stream %u with %u packets: %s%s; %" PRIu64
 			" failed since this was said last",
 			transport->url, batch->batch_seq, batch->stream_id, batch->packets, rd_kafka_err2str(error),
-			advice(error), refused);
+			advice(error, by_client), refused);
 }
 
 bool wb_kafka_too_large(rd_kafka_resp_err_t error)
@@ -237,7 +240,7 @@ static void on_batch_report(struct wb_kafka_producer *producer, rd_kafka_t *clie
 	if (keep(producer, client, message))
 		return;
 	if (cause != WB_CAUSE_SHUTDOWN)
-		wb_kafka_note_refused(producer, flight->batch, message->err);
+		wb_kafka_note_refused(producer, flight->batch, message->err, false);
 	if (rd_kafka_message_status(message) == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED)
 		wb_kafka_flight_settle(producer, flight, WB_RESULT_UNKNOWN, WB_CAUSE_NONE);
 	else

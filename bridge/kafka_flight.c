@@ -58,12 +58,12 @@ rd_kafka_resp_err_t wb_kafka_flight_produce(struct wb_kafka_producer *producer, 
 }
 
 void wb_kafka_flight_settle_pending(struct wb_kafka_producer *producer, struct wb_kafka_flight *flight, uint32_t begin,
-	enum wb_result result, enum wb_cause cause)
+	uint32_t end, enum wb_result result, enum wb_cause cause)
 {
 	/* With the last record the batch is somebody else's; then none is pending. */
 	struct wb_batch *batch = flight->batch;
 
-	for (uint32_t i = begin; i < flight->record_count; i++) {
+	for (uint32_t i = begin; i < end; i++) {
 		if (!flight->pending[i])
 			continue;
 		flight->pending[i] = 0;
@@ -86,7 +86,7 @@ void wb_kafka_flight_settle(
 	if (result == WB_RESULT_DELIVERED)
 		atomic_fetch_add_explicit(&transport->bytes, batch->size, memory_order_relaxed);
 	if (batch->record_count) {
-		wb_kafka_flight_settle_pending(producer, flight, 0, result, cause);
+		wb_kafka_flight_settle_pending(producer, flight, 0, flight->record_count, result, cause);
 		free(flight);
 		return;
 	}

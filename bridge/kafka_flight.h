@@ -45,9 +45,9 @@ rd_kafka_resp_err_t wb_kafka_flight_produce(struct wb_kafka_producer *producer, 
  */
 void wb_kafka_flight_settle(
 	struct wb_kafka_producer *producer, struct wb_kafka_flight *flight, enum wb_result result, enum wb_cause cause);
-/* Record mode: settle the records from number `begin` on that no client has; the others have their outcome. */
+/* Record mode: settle those of the records from number `begin` to before `end` that are pending. */
 void wb_kafka_flight_settle_pending(struct wb_kafka_producer *producer, struct wb_kafka_flight *flight, uint32_t begin,
-	enum wb_result result, enum wb_cause cause);
+	uint32_t end, enum wb_result result, enum wb_cause cause);
 
 void wb_kafka_flights_append(struct wb_kafka_flights *flights, struct wb_kafka_flight *flight);
 /* NULL: the list is empty. */

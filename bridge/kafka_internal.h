@@ -104,8 +104,8 @@ struct wb_transport {
 
 /*
  * Give the records of a flight that are pending to the producer's client. Without an error it comes back with the
- * reports, or when the client is replaced; what the client refuses in the middle is settled as failed. With an error
- * the client has none of them.
+ * reports, or when the client is replaced; what the client refuses in the middle, or for its size, is settled as
+ * failed. With an error the client has none of them.
  */
 rd_kafka_resp_err_t wb_kafka_records_produce(struct wb_kafka_producer *producer, struct wb_kafka_flight *flight);
 /* The outcome of one record. Threads: the reports' thread, and close(). */
@@ -123,8 +123,10 @@ void *wb_kafka_reports_main(void *producer);
  * Threads: the reports' thread.
  */
 void wb_kafka_probe(struct wb_kafka_producer *producer);
-/* A batch, or a record of it, failed: tell the user, not too often. Threads: any. */
-void wb_kafka_note_refused(struct wb_kafka_producer *producer, const struct wb_batch *batch, rd_kafka_resp_err_t error);
+/* A batch, or a record of it, failed, by_client: without having been sent: tell the user, not too often. Threads: any.
+ */
+void wb_kafka_note_refused(
+	struct wb_kafka_producer *producer, const struct wb_batch *batch, rd_kafka_resp_err_t error, bool by_client);
 /* Whether a message that was not delivered is for the next client, as this one has to be replaced. */
 bool wb_kafka_is_kept(struct wb_kafka_producer *producer, rd_kafka_t *client, const rd_kafka_message_t *message);
 

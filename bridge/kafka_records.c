@@ -37,68 +37,86 @@ static void release(struct wb_kafka_flight *flight, struct wb_kafka_flights *ret
 	wb_kafka_flights_append(ret_list, flight);
 }
 
-/* Give what is pending to the client. Returns how many it took; ret_error says why no more, ret_end where that was. */
+/* Give one record, which is pending, to the client. With an error it is pending still. */
+static rd_kafka_resp_err_t produce_one(
+	struct wb_kafka_producer *producer, rd_kafka_topic_t *topic, struct wb_kafka_flight *flight, uint32_t i)
+{
+	int32_t partition = flight->partition < 0 ? RD_KAFKA_PARTITION_UA : flight->partition;
+	const struct wb_batch *batch = flight->batch;
+	rd_kafka_headers_t *headers = wb_kafka_schema_headers(&producer->transport->schema);
+	rd_kafka_resp_err_t error;
+	size_t size;
+	const uint8_t *record = wb_batch_record(batch, i, &size);
+
+	flight->pending[i] = 0;
+	atomic_fetch_add_explicit(&flight->outstanding, 1, memory_order_relaxed);
+	error = rd_kafka_producev(producer->client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition),
+		RD_KAFKA_V_MSGFLAGS(0), RD_KAFKA_V_VALUE((void *)record, size),
+		RD_KAFKA_V_KEY(flight->key, flight->key_size), RD_KAFKA_V_TIMESTAMP(batch->records[i].time_ms),
+		RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(flight), RD_KAFKA_V_END);
+	if (!error)
+		return error;
+	if (headers)
+		rd_kafka_headers_destroy(headers);
+	flight->pending[i] = 1;
+	atomic_fetch_sub_explicit(&flight->outstanding, 1, memory_order_relaxed);
+	return error;
+}
+
+/* Some are under way, and the reports' thread's; the batch cannot be given back: those from begin on have failed. */
+static void fail(struct wb_kafka_producer *producer, struct wb_kafka_flight *flight, uint32_t begin, uint32_t end,
+	rd_kafka_resp_err_t error)
+{
+	wb_kafka_note_refused(producer, flight->batch, error, true);
+	wb_kafka_flight_settle_pending(producer, flight, begin, end, WB_RESULT_FAILED, wb_kafka_cause(error));
+}
+
+/*
+ * Give what is pending to the client. What it never takes, as a spool may have records of a session with a larger
+ * limit, has failed, and nothing else for that. Returns how many are not pending any more; ret_error says why no
+ * more, ret_end where that was.
+ */
 static uint32_t produce(struct wb_kafka_producer *producer, rd_kafka_topic_t *topic, struct wb_kafka_flight *flight,
 	rd_kafka_resp_err_t *ret_error, uint32_t *ret_end)
 {
-	int32_t partition = flight->partition < 0 ? RD_KAFKA_PARTITION_UA : flight->partition;
-	/* Once the last one is taken all reports may have come, and the batch be somebody else's. */
-	const struct wb_batch *batch = flight->batch;
-	uint32_t taken = 0;
+	uint32_t gone = 0;
 
 	*ret_error = RD_KAFKA_RESP_ERR_NO_ERROR;
+	/* Once none is pending all reports may have come, and the batch be somebody else's. */
 	for (uint32_t i = 0; i < flight->record_count; i++) {
-		rd_kafka_headers_t *headers;
-		const uint8_t *record;
-		size_t size;
+		rd_kafka_resp_err_t error;
 
 		if (!flight->pending[i])
 			continue;
-		record = wb_batch_record(batch, i, &size);
-		headers = wb_kafka_schema_headers(&producer->transport->schema);
-		flight->pending[i] = 0;
-		atomic_fetch_add_explicit(&flight->outstanding, 1, memory_order_relaxed);
-		*ret_error = rd_kafka_producev(producer->client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition),
-			RD_KAFKA_V_MSGFLAGS(0), RD_KAFKA_V_VALUE((void *)record, size),
-			RD_KAFKA_V_KEY(flight->key, flight->key_size), RD_KAFKA_V_TIMESTAMP(batch->records[i].time_ms),
-			RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(flight), RD_KAFKA_V_END);
-		if (*ret_error) {
-			if (headers)
-				rd_kafka_headers_destroy(headers);
-			flight->pending[i] = 1;
+		error = produce_one(producer, topic, flight, i);
+		if (error && error != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+			*ret_error = error;
 			*ret_end = i;
-			atomic_fetch_sub_explicit(&flight->outstanding, 1, memory_order_relaxed);
 			break;
 		}
-		taken++;
+		if (error)
+			fail(producer, flight, i, i + 1, error);
+		gone++;
 	}
-	return taken;
-}
-
-/* Those before are under way, and the reports' thread's; the batch cannot be given back: the others have failed. */
-static void fail_rest(
-	struct wb_kafka_producer *producer, struct wb_kafka_flight *flight, uint32_t begin, rd_kafka_resp_err_t error)
-{
-	wb_kafka_note_refused(producer, flight->batch, error);
-	wb_kafka_flight_settle_pending(producer, flight, begin, WB_RESULT_FAILED, wb_kafka_cause(error));
+	return gone;
 }
 
 rd_kafka_resp_err_t wb_kafka_records_produce(struct wb_kafka_producer *producer, struct wb_kafka_flight *flight)
 {
 	rd_kafka_topic_t *topic = rd_kafka_topic_new(producer->client, flight->topic, NULL);
 	rd_kafka_resp_err_t error;
-	uint32_t taken, end = 0;
+	uint32_t gone, end = 0;
 
 	if (!topic)
 		return rd_kafka_last_error();
 	atomic_store(&flight->outstanding, 1);
-	taken = produce(producer, topic, flight, &error, &end);
+	gone = produce(producer, topic, flight, &error, &end);
 	rd_kafka_topic_destroy(topic);
-	if (taken == 0 && error)
+	if (gone == 0 && error)
 		return error;
 	/* After a fatal error the next client gets them. */
 	if (error && error != RD_KAFKA_RESP_ERR__FATAL)
-		fail_rest(producer, flight, end, error);
+		fail(producer, flight, end, flight->record_count, error);
 	pthread_mutex_lock(&producer->lock);
 	release(flight, &producer->left);
 	pthread_mutex_unlock(&producer->lock);
@@ -156,7 +174,7 @@ void wb_kafka_record_reported(struct wb_kafka_producer *producer, rd_kafka_t *cl
 	}
 	result = outcome(flight, message, &cause);
 	if (message->err && wb_kafka_cause(message->err) != WB_CAUSE_SHUTDOWN)
-		wb_kafka_note_refused(producer, batch, message->err);
+		wb_kafka_note_refused(producer, batch, message->err, false);
 	if (!message->err)
 		atomic_fetch_add_explicit(&transport->bytes, message->len, memory_order_relaxed);
 	/* Afterwards: a flush that finds everything counted must find it settled. */

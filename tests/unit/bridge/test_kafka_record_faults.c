@@ -5,6 +5,8 @@
  */
 #include "kafka_rig.h"
 
+#include <string.h>
+
 static int set_up(void **state)
 {
 	struct kafka_rig *rig;
@@ -29,8 +31,6 @@ static void records_are_delivered(void **state)
 	kafka_rig_assert_all_delivered(rig, 0);
 }
 
-static void a_fatal_error_is_survived(void **state)
-{
 /* A capture in batches publishes what one of records left in the spool: however many records, the client takes them. */
 static void a_transport_of_batches_takes_records_as_well(void **state)
 {
@@ -51,6 +51,8 @@ static void a_transport_of_batches_takes_records_as_well(void **state)
 	assert_int_equal(kafka_rig_stats(rig).again, 0);
 }
 
+static void a_fatal_error_is_survived(void **state)
+{
 	struct kafka_rig *rig = *state;
 
 	kafka_rig_open(rig, "linger=1ms");
@@ -177,6 +179,79 @@ static void requests_become_smaller(void **state)
 	assert_int_equal(kafka_rig_check_records(rig), 0);
 }
 
+#define MIXED 3
+#define MIXED_BYTES 5000
+
+/* A batch of records of different sizes. */
+struct mixed {
+	struct wb_batch batch; /* first member */
+	struct wb_record notes[MIXED];
+	enum wb_result results[MIXED];
+	enum wb_cause causes[MIXED];
+	atomic_uint open;
+	uint8_t data[MIXED * MIXED_BYTES];
+};
+
+static bool settle_mixed(
+	struct wb_batch *batch, uint32_t first, uint32_t count, enum wb_result result, enum wb_cause cause)
+{
+	struct mixed *mixed = (struct mixed *)batch;
+
+	for (uint32_t i = first; i < first + count; i++) {
+		mixed->results[i] = result;
+		mixed->causes[i] = cause;
+	}
+	return atomic_fetch_sub(&mixed->open, count) == count;
+}
+
+static void make_mixed(struct mixed *mixed, const uint32_t sizes[MIXED])
+{
+	static const uint8_t session_id[16] = {1};
+	uint32_t end = 0;
+
+	memset(mixed, 0, sizeof *mixed);
+	for (size_t i = 0; i < MIXED; i++) {
+		end += sizes[i];
+		mixed->notes[i] = (struct wb_record){.time_ms = 1700000000000, .end = end};
+	}
+	mixed->batch = (struct wb_batch){.data = mixed->data,
+		.size = end,
+		.packets = MIXED,
+		.session_id = session_id,
+		.batch_seq = 1,
+		.first_packet_seq = 1,
+		.record_count = MIXED,
+		.records = mixed->notes,
+		.settle_records = settle_mixed};
+	atomic_store(&mixed->open, MIXED);
+}
+
+/* A spool may have records of a session with a larger limit: those that are too large have failed, and no others. */
+static void a_record_that_is_too_large_fails_alone(void **state)
+{
+	static const uint32_t sizes[][MIXED] = {
+		{100, MIXED_BYTES, 100}, {MIXED_BYTES, 100, MIXED_BYTES}, {MIXED_BYTES, MIXED_BYTES, MIXED_BYTES}};
+	const struct wb_route route = {.partition = 0};
+	static struct mixed mixed;
+	struct kafka_rig *rig = *state;
+
+	kafka_rig_open(rig, "linger=1ms&max_message_bytes=2048");
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		make_mixed(&mixed, sizes[i]);
+		assert_int_equal(wb_transport_kafka.publish(rig->lanes[0], &mixed.batch, &route), 0);
+		assert_int_equal(wb_transport_kafka.flush(rig->transport, 30000), 0);
+		assert_int_equal(atomic_load(&mixed.open), 0);
+		for (size_t j = 0; j < MIXED; j++) {
+			bool fits = sizes[i][j] < 2048;
+
+			assert_int_equal(mixed.results[j], fits ? WB_RESULT_DELIVERED : WB_RESULT_FAILED);
+			assert_int_equal(mixed.causes[j], fits ? WB_CAUSE_NONE : WB_CAUSE_TOO_LARGE);
+		}
+	}
+	assert_int_equal(kafka_rig_stats(rig).settled, sizeof(sizes) / sizeof(sizes[0]));
+	assert_true(kafka_rig_logged(rig, "max_message_bytes is less now than when it was captured"));
+}
+
 /* The end in the middle of a replacement: every record has its outcome. */
 static void closed_while_a_client_is_replaced(void **state)
 {
@@ -207,15 +282,16 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_CLUSTER(records_are_delivered),
+		WITH_CLUSTER(a_transport_of_batches_takes_records_as_well),
 		WITH_CLUSTER(a_fatal_error_is_survived),
 		WITH_CLUSTER(fatal_errors_again_and_again),
 		WITH_CLUSTER(doubtful_records_are_sent_again),
 		WITH_CLUSTER(errors_of_others_keep_the_order),
 		WITH_CLUSTER(refused_records_are_counted),
 		WITH_CLUSTER(requests_become_smaller),
+		WITH_CLUSTER(a_record_that_is_too_large_fails_alone),
 		cmocka_unit_test(closed_while_a_client_is_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
-		WITH_CLUSTER(a_transport_of_batches_takes_records_as_well),
