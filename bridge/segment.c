@@ -94,8 +94,9 @@ static int begin(struct wb_segments *segments, const struct wb_batch *batch)
 		return r;
 	wb_container_header(header);
 	r = write_all(segments->fd, &piece, 1);
+	/* The file is as good without: not to be lost by a power loss that may never come. */
 	if (r == 0 && segments->fsync && fsync(segments->directory) < 0)
-		r = -errno;
+		segments->sync_error = -errno;
 	if (r < 0) {
 		/* Nothing but a piece of the header is in it: the number is free again. */
 		unlinkat(segments->directory, segments->name, 0);

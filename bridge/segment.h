@@ -28,7 +28,7 @@ struct wb_segments {
 	uint32_t worker_id;
 	uint8_t session_id[16];
 	char name[64];  /* of the last file */
-	int sync_error; /* set when fsync() fails; the caller resets it */
+	int sync_error; /* set when fsync() of a file or of the directory fails; the caller resets it */
 };
 
 /* segment_bytes: begin another file when one would grow beyond it. fsync: wait for the disk when a file is complete. */

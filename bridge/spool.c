@@ -19,19 +19,54 @@
 
 /* After a failure the disk is taken to work again when so much time passed without another. */
 #define QUIET_MS 10000
+/* Between messages of a worker that the disk does not take what is to be safe. */
+#define SYNC_LOG_MS 10000
+
+static void tell_not_synced(const struct wb_spool *spool, int code)
+{
+	wb_log(WB_LOG_ERROR, "spool '%s': fsync: %s; what was written may not survive a power loss", spool->path,
+		strerror(-code));
+}
+
+void wb_spool_tell_sync(struct wb_spool_queue *queue)
+{
+	uint64_t now_ms = wb_monotonic_ms();
+	int code = queue->writer.sync_error;
+
+	queue->writer.sync_error = 0;
+	if (!code || (queue->told_sync_ms && now_ms - queue->told_sync_ms < SYNC_LOG_MS))
+		return;
+	queue->told_sync_ms = now_ms;
+	tell_not_synced(queue->spool, code);
+}
+
+/* A directory that is new has an entry in another one, without which no power loss leaves anything of it. */
+static void sync_parent(const struct wb_spool *spool)
+{
+	int fd = openat(spool->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0)
+		tell_not_synced(spool, -errno);
+	if (fd >= 0)
+		close(fd);
+}
 
 /* Errors of the directory come to light now rather than with the first batch. */
 static int open_directory(struct wb_spool *spool, struct wb_error *ret_error)
 {
 	const char *path = spool->path;
 
-	if (mkdir(path, 0750) < 0 && errno != EEXIST)
+	bool made = mkdir(path, 0750) == 0;
+
+	if (!made && errno != EEXIST)
 		return wb_fail(ret_error, -errno, "spool_dir '%s': cannot create it: %s", path, strerror(errno));
 	spool->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (spool->directory < 0)
 		return wb_fail(ret_error, -errno, "spool_dir '%s': cannot open it: %s", path, strerror(errno));
 	if (faccessat(spool->directory, ".", W_OK | X_OK, AT_EACCESS) < 0)
 		return wb_fail(ret_error, -errno, "spool_dir '%s': cannot write to it: %s", path, strerror(errno));
+	if (made && spool->fsync)
+		sync_parent(spool);
 	return 0;
 }
 
@@ -245,11 +280,7 @@ static int write_entry(struct wb_spool_queue *queue, const struct wb_batch *batc
 		writer->segment = 0;
 		r = wb_segments_append_entry(writer, batch, entry);
 	}
-	if (writer->sync_error) {
-		wb_log(WB_LOG_ERROR, "spool '%s': fsync: %s; what was written may not survive a power loss",
-			queue->spool->path, strerror(-writer->sync_error));
-		writer->sync_error = 0;
-	}
+	wb_spool_tell_sync(queue);
 	if (active && writer->fd >= 0 && strcmp(active->name, writer->name) == 0) {
 		*ret_segment = active;
 		return r;
@@ -339,8 +370,10 @@ int wb_spool_append(struct wb_spool_queue *queue, const struct wb_batch *batch, 
 	struct wb_spool_entry *entry;
 	int r;
 
-	if (batch->size + wb_spool_notes_bytes(batch) > WB_SPOOL_MAX_MESSAGE_BYTES)
+	if (batch->size + wb_spool_notes_bytes(batch) > WB_SPOOL_MAX_MESSAGE_BYTES) {
+		note_failure(spool, batch, -EMSGSIZE);
 		return -EMSGSIZE;
+	}
 	if (!reserve(spool, charge, batch->packets == 0)) {
 		note_full(spool);
 		return -ENOBUFS;
@@ -426,18 +459,29 @@ static int read_entry(struct wb_spool_queue *queue, const struct wb_spool_entry 
 	return 0;
 }
 
+static void tell_lost(const struct wb_spool *spool, const struct wb_spool_entry *entry, int code)
+{
+	wb_log(WB_LOG_ERROR,
+		"spool: %s/%s@%" PRIu64 ": batch %" PRIu64 " of stream %" PRIu32 " with %" PRIu32
+		" packets is lost: it %s%s",
+		spool->path, entry->segment->name, entry->offset, entry->batch_seq, entry->stream->stream_id,
+		entry->packets,
+		code == -EBADMSG ? "is damaged" : "cannot be read: ", code == -EBADMSG ? "" : strerror(-code));
+}
+
 int wb_spool_read(
 	struct wb_spool_queue *queue, struct wb_spool_entry *entry, void *memory, struct wb_spool_item *ret_item)
 {
 	int r = read_entry(queue, entry, memory, ret_item);
 
-	if (r == -EBADMSG) {
+	if (r == 0 && entry->records)
+		r = wb_spool_leave_out(entry, memory, ret_item);
+	/* The process's own want, not the file's. */
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+		return -EAGAIN;
+	if (r == -EBADMSG)
 		atomic_fetch_add(&queue->spool->damaged, 1);
-		wb_log(WB_LOG_ERROR,
-			"spool: %s/%s@%" PRIu64 ": batch %" PRIu64 " of stream %" PRIu32 " with %" PRIu32
-			" packets is damaged, and lost",
-			queue->spool->path, entry->segment->name, entry->offset, entry->batch_seq,
-			entry->stream->stream_id, entry->packets);
-	}
-	return r == 0 && entry->records ? wb_spool_leave_out(entry, memory, ret_item) : r;
+	if (r < 0)
+		tell_lost(queue->spool, entry, r);
+	return r;
 }

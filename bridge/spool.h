@@ -66,7 +66,7 @@ struct wb_spool_item {
  * Open or create the directory, lock it, find what is in it. What was left goes to the queues by worker id.
  * Blocks on the disk: everything that is there is read once.
  * Errors: negative errno with a message that quotes the path; -EWOULDBLOCK: another process has it; -EPROTO: files of a
- * newer version are in it, and nothing was changed.
+ * newer version are in it, and nothing of them was changed.
  */
 int wb_spool_open(const struct wb_spool_options *options, unsigned int queues, struct wb_spool **ret_spool,
 	struct wb_error *ret_error);
@@ -93,7 +93,8 @@ size_t wb_spool_entry_size(const struct wb_spool_entry *entry);      /* of the m
 /*
  * Read it into memory, wb_spool_entry_size() bytes, aligned as struct wb_record. Of records those that have an outcome
  * are left out.
- * Errors: -EBADMSG: it was damaged (call wb_spool_settled(), it is lost); others: -errno, the file cannot be read.
+ * Errors: -EAGAIN: memory or descriptors are missing, try later; -EBADMSG: it was damaged; others: -errno, the file
+ * cannot be read. Then it is lost, which was told: call wb_spool_settled().
  */
 int wb_spool_read(
 	struct wb_spool_queue *queue, struct wb_spool_entry *entry, void *memory, struct wb_spool_item *ret_item);

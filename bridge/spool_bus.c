@@ -38,6 +38,9 @@ static int write_bus(const struct wb_spool *spool, const char *bus)
 	int fd = openat(spool->directory, NEW_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 	int r = fd < 0 || dprintf(fd, "%s\n", bus) < 0 ? -errno : 0;
 
+	/* What is in the files is as safe as this. The name is, with that of the first of them. */
+	if (r == 0 && spool->fsync && fdatasync(fd) < 0)
+		r = -errno;
 	if (fd >= 0)
 		close(fd);
 	if (r == 0 && renameat(spool->directory, NEW_NAME, spool->directory, FILE_NAME) < 0)
@@ -61,6 +64,10 @@ int wb_spool_check_bus(struct wb_spool *spool, const char *bus, struct wb_error 
 			"use another directory, or delete its file '" FILE_NAME "' to publish them here",
 			spool->path, found, bus);
 	r = write_bus(spool, bus);
+	if (r < 0 && found[0] && !wb_bus_is_same(found, bus))
+		return wb_fail(ret_error, r,
+			"spool_dir '%s': it is noted to be for %s, and that cannot be changed to %s: %s", spool->path,
+			found, bus, strerror(-r));
 	/* A full disk may be full of this spool, and only a start can empty it. */
 	if (r < 0)
 		wb_log(WB_LOG_WARNING, "spool '%s': cannot note that it is for %s: %s", spool->path, bus, strerror(-r));

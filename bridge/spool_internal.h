@@ -110,6 +110,7 @@ struct wb_spool_queue {
 	struct wb_spool_segment *segments;
 	struct wb_spool_segment *active; /* the one that is written to */
 	struct wb_segments writer;
+	uint64_t told_sync_ms; /* 0: not yet */
 	uint64_t recovered_packets;
 	/* The file that was read from last. */
 	int read_fd;
@@ -158,15 +159,23 @@ struct wb_spool_segment *wb_spool_segment_add(struct wb_spool_queue *queue, cons
 void wb_spool_segment_check(struct wb_spool_queue *queue, struct wb_spool_segment *segment);
 void wb_spool_queue_fini(struct wb_spool_queue *queue);
 
+/* ---- spool.c ---- */
+
+/* Tell the user, now and then, that the disk has not taken what was to be safe from a power loss, if so. */
+void wb_spool_tell_sync(struct wb_spool_queue *queue);
+
 /* ---- spool_recover.c: what an earlier process left ---- */
 
 int wb_spool_recover(struct wb_spool *spool, struct wb_error *ret_error);
-/* Whether an earlier process left files of batches. */
+/* Whether an earlier process left files of batches, or may have: they cannot be listed. */
 bool wb_spool_has_files(const struct wb_spool *spool);
 
 /* ---- spool_bus.c ---- */
 
-/* Note what bus the spool is for. Errors: -EEXIST with a message: it holds batches for another one. */
+/*
+ * Note what bus the spool is for. Errors with a message: -EEXIST: it holds batches for another one; others: -errno, it
+ * says that it is for another one, and that cannot be changed.
+ */
 int wb_spool_check_bus(struct wb_spool *spool, const char *bus, struct wb_error *ret_error);
 
 #endif

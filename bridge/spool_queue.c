@@ -236,6 +236,7 @@ void wb_spool_queue_fini(struct wb_spool_queue *queue)
 	struct wb_spool_entry *entry, *next_entry;
 
 	wb_segments_close(&queue->writer);
+	wb_spool_tell_sync(queue);
 	if (queue->active && !queue->active->live)
 		remove_segment(queue, queue->active);
 	forget_reader(queue);

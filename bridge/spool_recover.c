@@ -59,20 +59,36 @@ static int is_segment(const struct dirent *entry)
 	return strlen(entry->d_name) > 32 && parse_name(entry->d_name, session_id, &worker_id);
 }
 
-/* Where the next route's magic is at or after offset. UINT64_MAX: there is none. */
-static uint64_t find_magic(int fd, uint64_t offset)
+/* pread(2) as far as the file goes. Returns how much that was. */
+static ssize_t read_at(int fd, void *to, size_t size, uint64_t offset)
+{
+	ssize_t n;
+
+	do
+		n = pread(fd, to, size, (off_t)offset);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/*
+ * Where the next route's magic is at or after offset. UINT64_MAX: there is none. Errors: -errno: the file cannot be
+ * read; what follows is not known, and must not be taken for nothing.
+ */
+static int find_magic(int fd, uint64_t offset, uint64_t *ret_at)
 {
 	static _Thread_local uint8_t bytes[SEARCH_BYTES];
 	ssize_t n;
 
-	while ((n = pread(fd, bytes, sizeof bytes, (off_t)offset)) >= (ssize_t)MAGIC_BYTES) {
+	while ((n = read_at(fd, bytes, sizeof bytes, offset)) >= (ssize_t)MAGIC_BYTES) {
 		const uint8_t *at = memmem(bytes, (size_t)n, WB_SPOOL_ROUTE_MAGIC, MAGIC_BYTES);
 
+		*ret_at = offset + (uint64_t)(at ? at - bytes : 0);
 		if (at)
-			return offset + (uint64_t)(at - bytes);
+			return 0;
 		offset += (uint64_t)n - (MAGIC_BYTES - 1);
 	}
-	return UINT64_MAX;
+	*ret_at = UINT64_MAX;
+	return n < 0 ? (int)n : 0;
 }
 
 /* Whether it is what its route says: so many records, or 0: one message. */
@@ -100,35 +116,59 @@ static int read_item(const struct scan *scan, const struct wb_container_item *it
 	return r;
 }
 
-/* Packets may have the magic as well; that they have this file's session and worker is unlikely, and cheap to see. */
-static bool is_likely(const struct scan *scan, uint64_t magic)
+/* What wb_container_next() says of an entry that is not whole; anything else is about the reading. */
+static bool is_damage(int code)
 {
-	uint8_t bytes[28];
-
-	return pread(scan->fd, bytes, sizeof bytes, (off_t)magic) == sizeof bytes && bytes[3] > 0 &&
-	       bytes[3] <= WB_SPOOL_ROUTE_VERSION && memcmp(bytes + 8, scan->session_id, 16) == 0;
+	return code == -EBADMSG || code == -EPROTO || code == -EAGAIN;
 }
 
-/* After damage at offset: go to the next entry that is whole. False: there is none. */
-static bool resync(struct scan *scan, uint64_t offset)
+/* Packets may have the magic as well; that they have this file's session and worker is unlikely, and cheap to see. */
+static int is_likely(const struct scan *scan, uint64_t magic)
 {
-	struct wb_spool_item read;
+	uint8_t bytes[28];
+	ssize_t n = read_at(scan->fd, bytes, sizeof bytes, magic);
+
+	if (n < 0)
+		return (int)n;
+	return n == sizeof bytes && bytes[3] > 0 && bytes[3] <= WB_SPOOL_ROUTE_VERSION &&
+	       memcmp(bytes + 8, scan->session_id, 16) == 0;
+}
+
+/* Whether a whole entry of this file is there. Errors: -errno: it cannot be read now. */
+static int is_entry(const struct scan *scan, uint64_t offset, struct wb_error *ret_error)
+{
 	struct wb_container_item item;
-	uint64_t from = offset + WB_CONTAINER_ENTRY_BYTES + 1;
+	struct wb_spool_item read;
+	int r;
 
-	for (;;) {
-		uint64_t magic = find_magic(scan->fd, from);
+	wb_container_seek(scan->reader, offset);
+	r = wb_container_next(scan->reader, &item, ret_error);
+	if (r < 0)
+		return is_damage(r) ? 0 : r;
+	return r == 1 && read_item(scan, &item, &read) == 0;
+}
 
-		if (magic == UINT64_MAX)
-			return false;
-		from = magic + 1;
-		if (!is_likely(scan, magic))
+/* After damage at offset: go to the next entry that is whole. 0: there is none. Errors: -errno. */
+static int resync(struct scan *scan, uint64_t offset, struct wb_error *ret_error)
+{
+	uint64_t magic, from = offset + WB_CONTAINER_ENTRY_BYTES + 1;
+
+	for (;; from = magic + 1) {
+		int r = find_magic(scan->fd, from, &magic);
+
+		if (r == 0 && magic == UINT64_MAX)
+			return 0;
+		if (r == 0)
+			r = is_likely(scan, magic);
+		if (r < 0)
+			return wb_fail(ret_error, r, "%s/%s: %s", scan->spool->path, scan->name, strerror(-r));
+		if (r == 0)
 			continue;
-		wb_container_seek(scan->reader, magic - WB_CONTAINER_ENTRY_BYTES);
-		if (wb_container_next(scan->reader, &item, NULL) == 1 && read_item(scan, &item, &read) == 0) {
-			wb_container_seek(scan->reader, item.offset);
-			return true;
-		}
+		r = is_entry(scan, magic - WB_CONTAINER_ENTRY_BYTES, ret_error);
+		if (r == 1)
+			wb_container_seek(scan->reader, magic - WB_CONTAINER_ENTRY_BYTES);
+		if (r)
+			return r;
 	}
 }
 
@@ -190,42 +230,53 @@ static void note_damage(struct scan *scan, const char *message)
 		wb_log(WB_LOG_ERROR, "spool: %s; the batch is lost, those after it are used", message);
 }
 
-static int scan_entries(struct scan *scan)
+/* What is said of the damage is in error. Whether to go on; errors: -errno. */
+static int pass_damage(struct scan *scan, uint64_t offset, int code, struct wb_error *error)
+{
+	struct wb_error reading = {""};
+	int r = resync(scan, offset, &reading);
+
+	if (r < 0) {
+		*error = reading;
+		return r;
+	}
+	/* A whole entry with a wrong CRC at the very end is damage, anything else was never written to its end. */
+	if (r == 1 || code == -EBADMSG)
+		note_damage(scan, error->message);
+	else
+		cut_tail(scan, offset);
+	return r;
+}
+
+static int scan_entries(struct scan *scan, struct wb_error *ret_error)
 {
 	struct wb_container_item item;
 	struct wb_spool_item read;
-	struct wb_error error = {""};
 
 	for (;;) {
 		uint64_t offset = wb_container_offset(scan->reader);
-		int r = wb_container_next(scan->reader, &item, &error);
+		int r = wb_container_next(scan->reader, &item, ret_error);
 
-		if (r == 0)
-			return 0;
+		if (r == 0 || (r < 0 && !is_damage(r)))
+			return r;
 		if (r == 1) {
 			r = read_item(scan, &item, &read);
 			if (r == 0) {
 				r = keep(scan, &item, &read);
 				if (r < 0)
-					return r;
+					return wb_fail(ret_error, r, "%s", strerror(-r));
 				continue;
 			}
-			wb_fail(&error, r, "%s/%s@%" PRIu64 ": not a batch of this file", scan->spool->path, scan->name,
-				offset);
-		} else if (r != -EBADMSG && r != -EPROTO && r != -EAGAIN) {
-			wb_log(WB_LOG_ERROR, "spool: %s", error.message);
+			if (r == -EPROTO)
+				return wb_fail(ret_error, r,
+					"the route at %" PRIu64 " has version %u; this program reads versions up to %d",
+					offset, item.route[3], WB_SPOOL_ROUTE_VERSION);
+			wb_fail(ret_error, r, "%s/%s@%" PRIu64 ": not a batch of this file", scan->spool->path,
+				scan->name, offset);
+		}
+		r = pass_damage(scan, offset, r, ret_error);
+		if (r <= 0)
 			return r;
-		}
-		if (!resync(scan, offset)) {
-			/* A whole entry with a wrong CRC at the very end is damage, anything else was never written to
-			 * its end. */
-			if (r == -EBADMSG)
-				note_damage(scan, error.message);
-			else
-				cut_tail(scan, offset);
-			return 0;
-		}
-		note_damage(scan, error.message);
 	}
 }
 
@@ -323,7 +374,7 @@ static int scan_file(struct wb_spool *spool, const char *name, struct wb_error *
 		r = wb_container_open(path, WB_SPOOL_MAX_MESSAGE_BYTES, &scan.reader, &error);
 		/* It was begun and nothing written. */
 		if (r == 0)
-			r = scan_entries(&scan);
+			r = scan_entries(&scan, &error);
 		else if (r == -EAGAIN)
 			r = 0;
 		if (r < 0)
@@ -344,8 +395,8 @@ bool wb_spool_has_files(const struct wb_spool *spool)
 	for (int i = 0; i < count; i++)
 		free(names[i]);
 	free(names);
-	/* What cannot be listed is told by who reads it. */
-	return count > 0;
+	/* What cannot be listed is told by who reads it; until then it may be for another bus. */
+	return count != 0;
 }
 
 int wb_spool_recover(struct wb_spool *spool, struct wb_error *ret_error)

@@ -281,7 +281,7 @@ static bool unreadable(struct wb_worker *worker, struct wb_spool_entry *entry, i
 {
 	struct wb_worker_spool *spool = worker->spool;
 
-	if (code == -EMFILE || code == -ENFILE || code == -ENOMEM) {
+	if (code == -EAGAIN) {
 		spool->retry_ns = wb_monotonic_ns() + FAILED_RETRY_MS * 1000000u;
 		return false;
 	}

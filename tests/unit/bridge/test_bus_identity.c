@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bus_identity.h"
@@ -132,6 +133,27 @@ static void a_spool_of_nobody_is_taken(void **state)
 	expect_bus(OTHER);
 }
 
+/* What is written from now on must not go where the file says; a disk that is full stands in the way of nothing else.
+ */
+static void a_name_that_cannot_be_changed_is_an_error(void **state)
+{
+	struct wb_error error = {""};
+	char path[128];
+
+	snprintf(path, sizeof path, "%s/bus.new", spool_rig_directory);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(try(OURS, &error), 0);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(try(OURS, &error), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(try(OTHER, &error), -EISDIR);
+	assert_non_null(strstr(error.message, "noted to be for " OURS ", and that cannot be changed to " OTHER));
+	expect_bus(OURS);
+	/* Brokers come and go. */
+	assert_int_equal(try("kafka://b2:9092,b4:9092/packets", &error), 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
 int main(void)
 {
 #define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, spool_rig_setup, spool_rig_teardown)
@@ -141,6 +163,7 @@ int main(void)
 		cmocka_unit_test(one_common_broker_is_enough),
 		SPOOL_TEST(a_spool_for_another_bus_is_refused),
 		SPOOL_TEST(a_spool_of_nobody_is_taken),
+		SPOOL_TEST(a_name_that_cannot_be_changed_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

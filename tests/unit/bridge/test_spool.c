@@ -267,6 +267,24 @@ static void a_disk_that_refuses_loses_one_batch(void **state)
 	assert_int_equal(spool_rig_files(".wbs", NULL), 0);
 }
 
+/* No reader would take it: it is refused before anything of it is written, and told like any that is lost. */
+static void a_batch_beyond_all_limits_is_lost_and_counted(void **state)
+{
+	static const uint8_t session_id[16] = {1}, data[1] = {1};
+	const struct wb_batch batch = {
+		.data = data, .size = 128 * MIB + 1, .packets = 5, .session_id = session_id, .batch_seq = 1};
+	const struct wb_route route = {.partition = -1};
+	struct wb_spool *spool = spool_rig_open(1024 * MIB, MIB, 1);
+	struct wb_spool_stats stats;
+
+	assert_int_equal(wb_spool_append(wb_spool_queue(spool, 0), &batch, &route), -EMSGSIZE);
+	wb_spool_stats(spool, &stats);
+	assert_int_equal(stats.failed, 1);
+	assert_int_equal(stats.bytes + stats.entries, 0);
+	wb_spool_close(spool);
+	assert_int_equal(spool_rig_files(".wbs", NULL), 0);
+}
+
 static void expect_refused(const char *path, int code, const char *words)
 {
 	const struct wb_spool_options options = {.directory = path, .bytes = MIB, .segment_bytes = 65536};
@@ -317,6 +335,7 @@ int main(void)
 		SPOOL_TEST(messages_without_packets_always_fit),
 		SPOOL_TEST(damage_is_noticed_when_it_is_read),
 		SPOOL_TEST(a_disk_that_refuses_loses_one_batch),
+		SPOOL_TEST(a_batch_beyond_all_limits_is_lost_and_counted),
 		SPOOL_TEST(a_wrong_directory_is_an_error),
 		SPOOL_TEST(two_processes_cannot_share_it),
 	};

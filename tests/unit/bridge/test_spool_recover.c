@@ -261,7 +261,7 @@ static void expect_newer(const char *words)
 		fail_msg("\"%s\" does not say '%s'", error.message, words);
 }
 
-/* Write a whole entry whose route says that it is of version 3. */
+/* Write a whole entry whose route says that it is of version 3, into a new file or behind what there is. */
 static void write_newer_route(const char *name)
 {
 	uint8_t entry[WB_CONTAINER_ENTRY_BYTES], header[WB_CONTAINER_HEADER_BYTES], route[80] = "WBR\x03";
@@ -269,11 +269,13 @@ static void write_newer_route(const char *name)
 	FILE *file;
 
 	snprintf(path, sizeof path, "%s/%s", spool_rig_directory, name);
-	file = fopen(path, "we");
+	file = fopen(path, "ae");
 	assert_non_null(file);
 	wb_container_header(header);
 	wb_container_entry(entry, 1, route, sizeof route, "message", 7);
-	fwrite(header, 1, sizeof header, file);
+	assert_int_equal(fseek(file, 0, SEEK_END), 0);
+	if (ftell(file) == 0)
+		fwrite(header, 1, sizeof header, file);
 	fwrite(entry, 1, sizeof entry, file);
 	fwrite(route, 1, sizeof route, file);
 	fwrite("message", 1, 7, file);
@@ -299,6 +301,25 @@ static void a_newer_version_is_refused_and_left_alone(void **state)
 	expect_newer("has routes of version 3; this program reads versions up to 2");
 	assert_int_equal(spool_rig_file_bytes(name), bytes - 5);
 	assert_int_equal(spool_rig_files(".wbs", NULL), 2);
+}
+
+/* Not every entry needs the newest version: what begins like a file of ours is not cut where it goes on. */
+static void a_newer_version_behind_others_is_left_alone(void **state)
+{
+	struct wb_spool *spool;
+	char name[256];
+	uint64_t bytes;
+
+	fill(2, name);
+	write_newer_route(name);
+	bytes = spool_rig_file_bytes(name);
+	expect_newer("has version 3; this program reads versions up to 2");
+	assert_int_equal(spool_rig_file_bytes(name), bytes);
+	spool_rig_cut(name, offset_of(3));
+	spool = spool_rig_open(64 * MIB, MIB, 1);
+	for (uint64_t seq = 1; seq <= 2; seq++)
+		spool_rig_drain(wb_spool_queue(spool, 0), 1, 1, seq);
+	wb_spool_close(spool);
 }
 
 static void other_files_are_left_alone(void **state)
@@ -374,6 +395,7 @@ int main(void)
 		SPOOL_TEST(a_damaged_header_is_repaired),
 		SPOOL_TEST(one_that_is_there_twice_is_sent_once),
 		SPOOL_TEST(a_newer_version_is_refused_and_left_alone),
+		SPOOL_TEST(a_newer_version_behind_others_is_left_alone),
 		SPOOL_TEST(other_files_are_left_alone),
 		SPOOL_TEST(nothing_taken_is_lost_by_a_kill),
 	};
