@@ -80,7 +80,8 @@ struct wb_worker {
 	uint64_t unbooked_lost;                     /* a publisher's: packets that whoever captured them has lost */
 	const struct wbproto_interface *interfaces; /* a publisher's: those that batches name; NULL: `interface` */
 	size_t interface_count;
-	bool backlog; /* the spool has batches to be published */
+	bool backlog;       /* the spool has batches to be published */
+	bool backlog_ready; /* and the bus has taken those that were offered last: there may be more at once */
 	bool transport_failed;
 	bool link_down;
 	pthread_t thread;
@@ -196,7 +197,8 @@ bool wb_worker_spool_short(const struct wb_worker *worker);
 bool wb_worker_spool_first(struct wb_worker *worker, const struct wb_buffer *buffer);
 /* Write a sealed batch, and give its buffer back. 0; or negative errno: the buffer is still the caller's. */
 int wb_worker_spool_store(struct wb_worker *worker, struct wb_buffer *buffer, const struct wb_route *route);
-/* Take in what came back, and publish what the bus takes now. Whether there is more to be published. */
+/* Take in what came back, and publish what the bus takes now, in turn with the ring. Whether there is more to be
+ * published. */
 bool wb_worker_spool_work(struct wb_worker *worker);
 /* Publish what there is besides captured packets: of the spool, and of earlier sessions. */
 void wb_worker_publish_rest(struct wb_worker *worker);

@@ -23,7 +23,8 @@ static void settle(struct wb_worker *worker)
 		if ((!totals.batches_in_flight && !worker->backlog) || now_ns >= until_ns ||
 			now_ns >= atomic_load(&worker->give_up_ns))
 			break;
-		wb_pool_wait(&worker->wake, -1, 20);
+		if (!worker->backlog_ready)
+			wb_pool_wait(&worker->wake, -1, 20);
 	}
 	wb_pool_wait_end(&worker->wake);
 }

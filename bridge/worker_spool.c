@@ -30,6 +30,7 @@ struct wb_worker_spool {
 	uint64_t retry_ns;   /* monotonic: do not publish before */
 	uint64_t told_ns;    /* 0: not yet */
 	bool told_in_use;
+	uint64_t stored;                      /* batches, since some were published last */
 	_Atomic(struct wb_buffer *) returned; /* settled, and not seen by the worker yet */
 };
 
@@ -216,6 +217,7 @@ int wb_worker_spool_store(struct wb_worker *worker, struct wb_buffer *buffer, co
 		return r;
 	if (!note_end(worker, &buffer->batch))
 		tell_in_use(worker);
+	spool->stored++;
 	wb_ledger_spool(&worker->ledger, buffer->batch.packets);
 	wb_buffer_put(buffer);
 	return 0;
@@ -341,12 +343,20 @@ static bool publish_next(struct wb_worker *worker, struct wb_spool_entry *entry,
 bool wb_worker_spool_work(struct wb_worker *worker)
 {
 	struct wb_worker_spool *spool = worker->spool;
+	/* More than came meanwhile, so that it gets empty. */
+	uint64_t turn = SPOOL_BUFFERS + 2 * spool->stored;
 	struct wb_spool_entry *entry;
 	struct wb_buffer *buffer;
 
+	spool->stored = 0;
+	worker->backlog_ready = false;
 	collect(worker);
 	while ((entry = wb_spool_next(spool->queue))) {
 		if (worker->transport_failed || wb_monotonic_ns() < spool->retry_ns)
+			break;
+		/* A bus that settles as fast as the disk reads would have all of the spool, and the ring nobody. */
+		worker->backlog_ready = turn-- == 0;
+		if (worker->backlog_ready)
 			break;
 		buffer = wb_pool_take(&spool->pool);
 		if (!buffer || !publish_next(worker, entry, buffer))

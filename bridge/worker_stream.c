@@ -158,7 +158,7 @@ int wb_worker_until_due_ms(const struct wb_worker *worker)
 	uint64_t age_ns = allowed_age_ns(worker), now_ns = wb_monotonic_ns(), first_ns = UINT64_MAX;
 
 	if (worker->backlog)
-		return BACKLOG_MS;
+		return worker->backlog_ready ? 0 : BACKLOG_MS;
 	if (worker->previous)
 		first_ns = now_ns + PREVIOUS_MS * NS_PER_MS;
 	for (unsigned int i = 0; i < worker->stream_count; i++) {
