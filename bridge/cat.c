@@ -129,7 +129,8 @@ static int wait_for_message(struct wb_cat_run *run, struct wb_message *message)
 		r = wb_cat_check_sink(run, wb_output_flush(out));
 	if (r < 0 || run->done)
 		return r;
-	run->whole_packets = run->cat->packets;
+	if (out)
+		wb_cat_keep(run, run->cat->packets);
 	r = run->args->source_ops->next(run->args->source, WAIT_MS, message, &run->cat->error);
 	run->quiet = r == 0 ? run->quiet + 1 : 0;
 	if (r == 0 && run->args->until_ended && run->quiet >= QUIET_WAITS && wb_streams_all_ended(&run->cat->streams))
@@ -170,6 +171,7 @@ static void repair(struct wb_cat_run *run)
 	wb_output_cut(out);
 	if (!out->is_file)
 		return;
+	wb_sink_cut(run->args->sink_ops, run->args->sink);
 	run->cat->packets = run->whole_packets;
 	run->args->sink_ops->finish(run->args->sink);
 }

@@ -54,6 +54,12 @@ bool wb_cat_wants(struct wb_cat_run *run, const struct wbproto_record *record)
 	return true;
 }
 
+void wb_cat_keep(struct wb_cat_run *run, uint64_t packets)
+{
+	run->whole_packets = packets;
+	wb_sink_keep(run->args->sink_ops, run->args->sink);
+}
+
 int wb_cat_emit(struct wb_cat_run *run, const struct wbproto_record *record, unsigned int marks)
 {
 	return wb_cat_wants(run, record) ? wb_cat_give(run, record, marks) : 0;
@@ -68,7 +74,7 @@ int wb_cat_give(struct wb_cat_run *run, const struct wbproto_record *record, uns
 	if (r == 0 && args->out && wb_output_is_due(args->out)) {
 		r = wb_output_flush(args->out);
 		if (r == 0)
-			run->whole_packets = run->cat->packets + 1;
+			wb_cat_keep(run, run->cat->packets + 1);
 	}
 	r = wb_cat_check_sink(run, r);
 	if (r < 0 || run->is_full)

@@ -39,6 +39,8 @@ bool wb_cat_check_stop(struct wb_cat_run *run);
 /* What the sink answered. A reader that has gone is an end like any other. */
 int wb_cat_check_sink(struct wb_cat_run *run, int r);
 
+/* So many packets are in the output whatever comes. */
+void wb_cat_keep(struct wb_cat_run *run, uint64_t packets);
 /* Whether a packet is in the time range and matches the filter; if not, it is counted. */
 bool wb_cat_wants(struct wb_cat_run *run, const struct wbproto_record *record);
 /* Give a packet to the sink. Errors: of the sink. */

@@ -388,7 +388,7 @@ static int with_signals(struct session *session)
 	struct wb_error error;
 	int r, code;
 
-	wb_signals_as_errors();
+	wb_signals_ignore_pipe();
 	r = wb_stopper_init(&session->stopper, GRACE_S);
 	if (r < 0) {
 		wb_fail(&error, r, "cannot prepare for signals: %s", strerror(-r));

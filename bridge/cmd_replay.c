@@ -259,7 +259,7 @@ static int prepare(struct session *session)
 	struct wb_error error = {""};
 	int code;
 
-	wb_signals_as_errors();
+	wb_signals_ignore_pipe();
 	wb_log_set_level((int)session->options.config.log_level);
 	code = check(open_files(session, &error), &error);
 	if (code < 0)

@@ -213,7 +213,7 @@ int wb_extcap_capture(const struct wb_extcap_capture *args)
 	struct wb_error error;
 	int code, r;
 
-	wb_signals_as_errors();
+	wb_signals_ignore_pipe();
 	/* ^C in tshark's terminal reaches this process too; tshark then sends SIGTERM, which would be the second one.
 	 */
 	sigaction(SIGINT, &ignore, NULL);

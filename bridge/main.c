@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,6 +110,8 @@ int main(int argc, char **argv)
 	const struct command *command;
 
 	fill_standard_descriptors();
+	/* A limit on the size of files is EFBIG, an error of the write like a full disk's, for every command. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc > 0 && is_extcap(argv[0]))
 		return wb_cmd_extcap(argc, argv);
 

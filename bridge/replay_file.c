@@ -33,6 +33,7 @@ static int flush(struct wb_out *out)
 	if (r == 0) {
 		out->whole = atomic_load(&tally->sent);
 		out->whole_bytes = atomic_load(&tally->sent_bytes);
+		wb_sink_keep(out->sink_ops, out->sink);
 	}
 	return r;
 }
@@ -45,6 +46,7 @@ static void repair(struct wb_out *out)
 	if (!out->output.is_file)
 		return;
 	wb_output_cut(&out->output);
+	wb_sink_cut(out->sink_ops, out->sink);
 	wb_tally_add(&tally->unsent[WB_UNSENT_OTHER], atomic_load(&tally->sent) - out->whole);
 	atomic_store(&tally->sent, out->whole);
 	atomic_store(&tally->sent_bytes, out->whole_bytes);
@@ -78,8 +80,12 @@ static int file_finish(struct wb_out *out)
 
 	if (r == 0)
 		r = flush(out);
-	if (r < 0)
+	if (r < 0) {
 		repair(out);
+		/* There is room now for what belongs at the end. */
+		if (out->output.is_file)
+			out->sink_ops->finish(out->sink);
+	}
 	closed = wb_output_close(&out->output);
 	if (r == 0)
 		r = closed;

@@ -8,12 +8,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-void wb_signals_as_errors(void)
+void wb_signals_ignore_pipe(void)
 {
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 
 	sigaction(SIGPIPE, &ignore, NULL);
-	sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 int wb_signals_open(void)
@@ -27,7 +26,7 @@ int wb_signals_open(void)
 	sigaddset(&set, SIGUSR1);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
-	wb_signals_as_errors();
+	wb_signals_ignore_pipe();
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? -errno : fd;
 }

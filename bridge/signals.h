@@ -3,8 +3,8 @@
 #ifndef WB_SIGNALS_H
 #define WB_SIGNALS_H
 
-/* From now on a reader that has gone is EPIPE of the write, and a file that may not grow EFBIG, and neither the end. */
-void wb_signals_as_errors(void);
+/* From now on a reader that has gone is EPIPE of the write, and not the end. */
+void wb_signals_ignore_pipe(void);
 /*
  * The same, and SIGTERM, SIGINT and SIGUSR1 arrive through a descriptor; threads that libraries start later inherit the
  * mask. Returns the descriptor, which is the caller's to close. Errors: negative errno.

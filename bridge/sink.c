@@ -14,6 +14,18 @@ const struct wb_sink_ops *wb_sink_find(const char *name)
 	return NULL;
 }
 
+void wb_sink_keep(const struct wb_sink_ops *ops, struct wb_sink *sink)
+{
+	if (ops->keep)
+		ops->keep(sink);
+}
+
+void wb_sink_cut(const struct wb_sink_ops *ops, struct wb_sink *sink)
+{
+	if (ops->cut)
+		ops->cut(sink);
+}
+
 void wb_sink_batch_of(const struct wbproto_reader *reader, struct wb_sink_batch *ret_batch)
 {
 	const struct wbproto_batch *batch = &reader->batch;

@@ -44,6 +44,13 @@ struct wb_sink_ops {
 	 */
 	int (*batch)(struct wb_sink *sink, const struct wb_sink_batch *batch);
 	/*
+	 * keep: everything until now is in the file. cut: what came after the last keep() is not, as the file was cut
+	 * back; no more packets come, and finish() makes a whole file of what is left. Both NULL: it is one in any
+	 * case.
+	 */
+	void (*keep)(struct wb_sink *sink);
+	void (*cut)(struct wb_sink *sink);
+	/*
 	 * Write what belongs at the end, flush. The stream stays open. Called again when that failed and the file was
 	 * cut back. Errors: as packet().
 	 */
@@ -59,6 +66,10 @@ extern const struct wb_sink_ops *const wb_sinks[]; /* NULL-terminated */
 
 /* The head of a batch that is being read. */
 void wb_sink_batch_of(const struct wbproto_reader *reader, struct wb_sink_batch *ret_batch);
+
+/* Call keep() or cut(), should the sink have them. */
+void wb_sink_keep(const struct wb_sink_ops *ops, struct wb_sink *sink);
+void wb_sink_cut(const struct wb_sink_ops *ops, struct wb_sink *sink);
 
 /* By the name of -o; NULL: none of that name. */
 const struct wb_sink_ops *wb_sink_find(const char *name);

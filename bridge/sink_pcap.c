@@ -17,7 +17,8 @@ enum { LINK_ETHERNET = 1, LINK_USER0 = 147, TAG_OFFSET = 12, TAG_BYTES = 4 };
 
 struct wb_sink {
 	FILE *stream;
-	bool any;
+	bool any;  /* its head was written */
+	bool kept; /* and is in the file whatever comes */
 	uint32_t link_type;
 };
 
@@ -116,6 +117,16 @@ static int pcap_packet(struct wb_sink *sink, const struct wbproto_record *record
 	return r < 0 ? r : write_frame(sink, packet, (uint32_t)captured, tagged);
 }
 
+static void pcap_keep(struct wb_sink *sink)
+{
+	sink->kept = sink->any;
+}
+
+static void pcap_cut(struct wb_sink *sink)
+{
+	sink->any = sink->kept;
+}
+
 static int pcap_finish(struct wb_sink *sink)
 {
 	int r = sink->any ? 0 : write_head(sink);
@@ -132,6 +143,8 @@ const struct wb_sink_ops wb_sink_pcap = {
 	.name = "pcap",
 	.open = pcap_open,
 	.packet = pcap_packet,
+	.keep = pcap_keep,
+	.cut = pcap_cut,
 	.finish = pcap_finish,
 	.close = pcap_close_sink,
 };

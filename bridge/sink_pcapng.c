@@ -19,7 +19,19 @@ enum { LINK_ETHERNET = 1, TAG_OFFSET = 12, TAG_BYTES = 4 };
 struct wb_sink {
 	FILE *stream;
 	struct wb_pcapng_tables *tables;
+	bool has_section;       /* its head was written */
+	size_t interface_count; /* whose blocks were written */
+	bool kept_section;      /* the same, as far as it is in the file whatever comes */
+	size_t kept_interface_count;
 };
+
+static int write_section(struct wb_sink *sink)
+{
+	int r = wb_pcapng_write_section(sink->stream);
+
+	sink->has_section = r == 0;
+	return r;
+}
 
 static int pcapng_open(FILE *stream, struct wb_sink **ret_sink, struct wb_error *ret_error)
 {
@@ -31,7 +43,7 @@ static int pcapng_open(FILE *stream, struct wb_sink **ret_sink, struct wb_error 
 	sink->stream = stream;
 	r = wb_pcapng_tables_create(&sink->tables);
 	if (r == 0)
-		r = wb_pcapng_write_section(stream);
+		r = write_section(sink);
 	if (r < 0) {
 		wb_pcapng_tables_destroy(sink->tables);
 		free(sink);
@@ -46,8 +58,10 @@ static int find_interface(struct wb_sink *sink, const struct wbproto_record *rec
 	bool created = false;
 	int r = wb_pcapng_interface_get(sink->tables, record, ret, &created);
 
-	if (r == 0 && created)
+	if (r == 0 && created) {
 		r = wb_pcapng_write_interface(sink->stream, *ret, record->interface.filter);
+		sink->interface_count += r == 0;
+	}
 	return r;
 }
 
@@ -105,18 +119,27 @@ static int pcapng_batch(struct wb_sink *sink, const struct wb_sink_batch *batch)
 	return wb_pcapng_note_counters(sink->tables, batch);
 }
 
+static void pcapng_keep(struct wb_sink *sink)
+{
+	sink->kept_section = sink->has_section;
+	sink->kept_interface_count = sink->interface_count;
+}
+
+static void pcapng_cut(struct wb_sink *sink)
+{
+	sink->has_section = sink->kept_section;
+	sink->interface_count = sink->kept_interface_count;
+}
+
+/* Of interfaces without a block in the file there are no statistics: readers would refuse it. */
 static int pcapng_finish(struct wb_sink *sink)
 {
-	const struct wb_pcapng_interface *interface;
+	int r = sink->has_section ? 0 : write_section(sink);
 
 	wb_pcapng_sum_counters(sink->tables);
-	for (size_t i = 0; (interface = wb_pcapng_interface_at(sink->tables, i)); i++) {
-		int r = wb_pcapng_write_statistics(sink->stream, interface);
-
-		if (r < 0)
-			return r;
-	}
-	return wb_sink_flush(sink->stream);
+	for (size_t i = 0; r == 0 && i < sink->interface_count; i++)
+		r = wb_pcapng_write_statistics(sink->stream, wb_pcapng_interface_at(sink->tables, i));
+	return r < 0 ? r : wb_sink_flush(sink->stream);
 }
 
 static void pcapng_close(struct wb_sink *sink)
@@ -132,6 +155,8 @@ const struct wb_sink_ops wb_sink_pcapng = {
 	.open = pcapng_open,
 	.packet = pcapng_packet,
 	.batch = pcapng_batch,
+	.keep = pcapng_keep,
+	.cut = pcapng_cut,
 	.finish = pcapng_finish,
 	.close = pcapng_close,
 };

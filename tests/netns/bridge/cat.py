@@ -85,6 +85,22 @@ def test_ends(t):
         expect("(reader gone)" in stream.read(), "why it ended")
 
 
+def expect_cut(cat, form, out, why):
+    """cat has ended because no more fits into the file, and says so; what is there is whole. Returns how many packets."""
+    expect_equal(cat.wait(60), 1, f"exit code of cat ({cat.err})")
+    expect(f"cannot write the packets to {out}: {why}" in cat.err, cat.err)
+    said = int(re.search(r"wirebus cat: (\d+) packets", cat.err).group(1))
+    if form == "json":
+        with open(out, encoding="utf-8") as lines:
+            found = sum(1 for line in lines if json.loads(line))
+    else:
+        about, found = capinfos(out)
+        if form == "pcapng":
+            expect_equal(about.count("Number of stat entries = 1"), int(said > 0), f"interfaces with statistics: {about}")
+    expect_equal(found, said, f"packets in the {form} file")
+    return said
+
+
 def test_disk_full(t):
     """A full disk is told, and leaves a file that is whole: as many packets as are said, and statistics."""
     url = make(t, "--streams", 2, "--packets", 100000, "--size", 500)
@@ -95,17 +111,7 @@ def test_disk_full(t):
     for form in ("pcapng", "pcap", "json"):
         out = f"{disk}/out"
         cat = t.start("cat", [wbtest.WIREBUS, "cat", "--from", url, "-o", form, "-w", out])
-        expect_equal(cat.wait(60), 1, f"exit code of cat ({cat.err})")
-        expect(f"cannot write the packets to {out}: No space left on device" in cat.err, cat.err)
-        said = int(re.search(r"wirebus cat: (\d+) packets", cat.err).group(1))
-        if form == "json":
-            with open(out, encoding="utf-8") as lines:
-                found = sum(1 for line in lines if json.loads(line))
-        else:
-            about, found = capinfos(out)
-            if form == "pcapng":
-                expect_equal(about.count("Number of stat entries = 1"), 1, f"interfaces with statistics: {about}")
-        expect_equal(found, said, f"packets in the {form} file")
+        said = expect_cut(cat, form, out, "No space left on device")
         expect(said > 10000, f"{said} packets on 20 MiB")
         os.unlink(out)
     # What is left in the buffer at the very end does not fit: 20.5 MiB for 20.7.
@@ -124,6 +130,32 @@ def test_disk_full(t):
     expect(f"cannot sort in {disk}: No space left on device" in cat.err, cat.err)
     expect_equal(capinfos(t.path("out"))[1], 0, "packets in the file")
     expect_equal(os.listdir(disk), [], "what is left of the sort")
+
+
+def test_file_limit(t):
+    """A limit on the size of files (`ulimit -f`) is told like a full disk, and kills no command: what was written is whole."""
+    url = make(t, "--streams", 2, "--packets", 100000, "--size", 500)
+    out = t.path("out")
+    for form in ("pcapng", "pcap", "json"):
+        cat = t.start("cat", ["prlimit", "--fsize=20000000", wbtest.WIREBUS, "cat", "--from", url, "-o", form, "-w", out])
+        said = expect_cut(cat, form, out, "File too large")
+        expect(said > 10000, f"{said} packets in 20 MB")
+        # Less than is written at once.
+        cat = t.start("cat", ["prlimit", "--fsize=300000", wbtest.WIREBUS, "cat", "--from", url, "-o", form, "-w", out])
+        expect_cut(cat, form, out, "File too large")
+    # The sort's own files: each has as much as may be held in memory.
+    os.mkdir(t.path("sort"))
+    cat = t.start("cat", ["prlimit", "--fsize=1000000", wbtest.WIREBUS, "cat", "--from", url, "-o", "pcapng", "-w", out, "--sort",
+                          "--sort-dir", t.path("sort"), "--memory", "4MiB"])
+    expect_equal(cat.wait(60), 1, f"exit code of cat ({cat.err})")
+    expect(f"cannot sort in {t.path('sort')}: File too large" in cat.err, cat.err)
+    expect_equal(capinfos(out)[1], 0, "packets in the file")
+    for words in (["schema", "print"], ["verify", "--from", url, "-o", "json"]):
+        with open(t.path("standard-output"), "wb") as stream:
+            done = subprocess.run(["prlimit", "--fsize=100", wbtest.WIREBUS, *words], stdout=stream, stderr=subprocess.PIPE,
+                                  text=True, timeout=60, check=False)
+        expect_equal(done.returncode, 1, f"exit code of {words} ({done.stderr})")
+        expect("File too large" in done.stderr, f"what {words} says: {done.stderr}")
 
 
 def test_tools(t):

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import resource
 import signal
 import time
 
@@ -232,6 +233,28 @@ def test_disk_full(t):
     # What was in flight at the end of the first run may have found no room: it came before everything else.
     expect_equal(int(said["missing_packets"]) + int(said["missed_before_first"]), first["dropped_spool_full"],
                  f"missing in the summary {said}")
+
+
+def test_file_limit(t):
+    """A limit on the size of files (`ulimit -f`): more and smaller ones are begun, and what fits into none is counted."""
+    net, folder, limit = t.net(), t.path("spool"), 100000
+    run = t.capture(net, PUSH, *spooling(folder, "--spool-segment-bytes", "256KiB", "--flush", "200ms"), workers=1)
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    t.send(net, {"count": 5000, "flows": 16}, rate=10000)
+    wait_until(lambda: len(segments(folder)) > 5, 20, "several files are there")
+    # Less than a batch.
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (12000, 12000))
+    t.send(net, {"count": 10000, "flows": 16}, rate=10000, first=5000)
+    wait_until(lambda: "File too large" in run.err, 20, "run says what is wrong")
+    total = t.settle(run, 10000, workers=1)
+    expect_equal(total["spooled"] + total["dropped_spool_full"], 10000, f"spooled and dropped; {total}")
+    expect(min(total["spooled"], total["dropped_spool_full"]) > 1000, f"some of both: {total}")
+    largest = max(path.stat().st_size for path in segments(folder))
+    expect(12000 < largest <= limit, f"the largest file has {largest} bytes")
+    verify = t.wirebus(net, "verify", "--from", f"file://{folder}", "-o", "json")
+    verify.wait(60)
+    said = json.loads(verify.out)
+    expect_equal((said["figures"]["received"], said["damaged"]), (total["spooled"], 0), f"what is in the spool: {said}")
 
 
 def test_errors(t):

@@ -88,12 +88,40 @@ static void link_types(void **state)
 	wb_log_set_level(WB_LOG_INFO);
 }
 
+/* Cut back to nothing, or to a packet that was kept: the head is there once. */
+static void cut_back(void **state)
+{
+	for (int kept = 0; kept < 2; kept++) {
+		struct wbproto_record record;
+		struct wb_sink *sink;
+		FILE *stream = tmpfile();
+		off_t length = 0;
+
+		assert_non_null(stream);
+		assert_int_equal(wb_sink_pcap.open(stream, &sink, NULL), 0);
+		ordinary_record(&record);
+		assert_int_equal(wb_sink_pcap.packet(sink, &record, 0), 0);
+		if (kept) {
+			wb_sink_pcap.keep(sink);
+			length = ftello(stream);
+		}
+		assert_int_equal(wb_sink_pcap.packet(sink, &record, 0), 0);
+		assert_int_equal(fseeko(stream, length, SEEK_SET), 0);
+		wb_sink_pcap.cut(sink);
+		assert_int_equal(wb_sink_pcap.finish(sink), 0);
+		assert_int_equal(ftello(stream), 24 + 16 * kept);
+		wb_sink_pcap.close(sink);
+		fclose(stream);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(empty),
 		cmocka_unit_test(packets),
 		cmocka_unit_test(link_types),
+		cmocka_unit_test(cut_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -323,6 +323,37 @@ static void test_full_disk(void **state)
 	fclose(full);
 }
 
+/* The file was cut back to where it was flushed last, maybe before its head: what is left is whole. */
+static void test_cut_back(void **state)
+{
+	for (int kept = 0; kept < 3; kept++) {
+		struct wbproto_record record;
+		struct pcapng_facts facts;
+		off_t length = 0;
+		struct file file;
+
+		file_open(&file);
+		ordinary_record(&record);
+		for (uint32_t i = 1; i <= 4; i++) {
+			record.packet.interface_index = i;
+			put(&file, &record);
+			put(&file, &record);
+			if ((int)i == kept) {
+				wb_sink_pcapng.keep(file.sink);
+				length = ftello(file.stream);
+			}
+		}
+		assert_int_equal(wb_sink_pcapng.finish(file.sink), 0);
+		assert_int_equal(fseeko(file.stream, length, SEEK_SET), 0);
+		wb_sink_pcapng.cut(file.sink);
+		file_finish(&file, &facts);
+		assert_int_equal(facts.packets, 2 * kept);
+		assert_int_equal(facts.interfaces, kept);
+		assert_int_equal(facts.statistics, kept);
+		free(file.bytes);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_many_interfaces),
 		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_cut_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
