@@ -246,7 +246,7 @@ static int read_ledger(struct session *session, struct wb_error *ret_error)
 static int print(const struct session *session, const struct wb_audit *audit)
 {
 	const struct wb_audit_about about = {
-		.source = session->options.from,
+		.source = session->main.setup.url.text, /* without its secrets */
 		.end = wb_verify_end_name(session->verify.end),
 		.damaged = session->verify.damaged,
 		.no_loss = session->options.no_loss,

@@ -6,8 +6,8 @@
 #include "extcap.h"
 #include "log.h"
 
-/* Needed as they are, and without a meaning of their own in an address or a value. */
-#define PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:,[]*"
+/* Needed as they are, and without a meaning of their own in an address or a value. By '@' a password is recognized. */
+#define PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:,[]*@"
 /* How ZeroMQ itself writes its endpoints. */
 #define TCP_PREFIX "tcp://"
 #define IPC_PREFIX "ipc://"

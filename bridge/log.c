@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "utf8.h"
+
 #define LINE_BYTES 2048
 
 static _Atomic int log_level = WB_LOG_INFO;
@@ -19,12 +21,24 @@ void wb_log_set_level(int level)
 	atomic_store_explicit(&log_level, level, memory_order_relaxed);
 }
 
-/* What a message quotes may come from anywhere: keep it on one line and away from the terminal's controls. */
+/*
+ * What a message quotes may come from anywhere: keep it on one line and away from the terminal's controls, which are
+ * not in ASCII alone.
+ */
 static void make_printable(char *text)
 {
-	for (; *text; text++) {
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
+	size_t length = strlen(text);
+
+	while (length > 0) {
+		uint32_t character;
+		size_t bytes = wb_utf8_decode((const uint8_t *)text, length, &character);
+
+		if (bytes == 0 || !wb_utf8_harmless(character)) {
+			bytes = bytes ? bytes : 1;
+			memset(text, '?', bytes);
+		}
+		text += bytes;
+		length -= bytes;
 	}
 }
 

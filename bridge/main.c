@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "log.h"
 #include "suggest.h"
 
 struct command {
@@ -49,14 +50,16 @@ static const struct command *find(const char *name)
 static int unknown(const char *name)
 {
 	struct wb_suggest suggest;
+	struct wb_error error;
 
 	wb_suggest_init(&suggest, name);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		wb_suggest_offer(&suggest, commands[i].name);
 	if (suggest.best)
-		fprintf(stderr, "wirebus: '%s' is not a command: did you mean '%s'?\n", name, suggest.best);
+		wb_fail(&error, 0, "'%.200s' is not a command: did you mean '%s'?", name, suggest.best);
 	else
-		fprintf(stderr, "wirebus: '%s' is not a command: 'wirebus --help' lists them\n", name);
+		wb_fail(&error, 0, "'%.200s' is not a command: 'wirebus --help' lists them", name);
+	fprintf(stderr, "wirebus: %s\n", error.message);
 	return WB_EXIT_USAGE;
 }
 

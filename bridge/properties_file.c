@@ -121,7 +121,7 @@ int wb_properties_file_read(
 		r = take_lines(path, text, properties, count, &secret, ret_error);
 	explicit_bzero(text, WB_PROPERTIES_FILE_BYTES_MAX + 1);
 	free(text);
-	if (r == 0 && secret && (mode & (S_IRWXO | S_IWGRP)))
+	if (r == 0 && secret && wb_secret_is_exposed(mode))
 		return wb_fail(ret_error, -EACCES,
 			"'%.200s' holds a secret and has mode %04o: others must not have access to it, nor its group"
 			" write to it: chmod 600",

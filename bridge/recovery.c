@@ -115,7 +115,7 @@ int wb_capture_recover(struct wb_capture *capture, const struct wb_config *confi
 	char bus[WB_BUS_IDENTITY_BYTES];
 	int r;
 
-	wb_bus_identity(capture->setup.url.scheme, capture->setup.url.address, bus);
+	wb_bus_identity(&capture->setup.url, bus);
 	r = open_spool(capture, bus, ret_error);
 	return r < 0 ? r : open_state(capture, config, bus, ret_error);
 }

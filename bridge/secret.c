@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 bool wb_secret_name(const char *name)
 {
@@ -18,27 +19,70 @@ bool wb_secret_name(const char *name)
 	return false;
 }
 
-void wb_secret_redact(char *text, size_t size, const char *secret)
+bool wb_secret_is_exposed(unsigned int mode)
+{
+	return mode & (S_IRWXO | S_IWGRP);
+}
+
+/* Put the mask in place of length bytes at a place of text. Returns what is behind it. */
+static char *replace(char *text, size_t size, char *at, size_t length)
 {
 	const size_t mask_length = sizeof(WB_SECRET_MASK) - 1;
-	size_t secret_length = strlen(secret);
+	size_t room = size - (size_t)(at - text);
+	size_t rest = strlen(at + length) + 1;
+
+	if (room <= mask_length) {
+		*at = '\0';
+		return at;
+	}
+	if (rest > room - mask_length)
+		rest = room - mask_length;
+	memmove(at + mask_length, at + length, rest);
+	memcpy(at, WB_SECRET_MASK, mask_length);
+	text[size - 1] = '\0';
+	return at + mask_length;
+}
+
+void wb_secret_redact(char *text, size_t size, const char *secret)
+{
+	size_t length = strlen(secret);
 	char *at = text;
 
-	if (secret_length == 0)
-		return;
-	while ((at = strstr(at, secret))) {
-		size_t room = size - (size_t)(at - text);
-		size_t rest = strlen(at + secret_length) + 1;
+	while (length && (at = strstr(at, secret)))
+		at = replace(text, size, at, length);
+}
 
-		if (room <= mask_length) {
-			*at = '\0';
-			return;
-		}
-		if (rest > room - mask_length)
-			rest = room - mask_length;
-		memmove(at + mask_length, at + secret_length, rest);
-		memcpy(at, WB_SECRET_MASK, mask_length);
-		text[size - 1] = '\0';
-		at += mask_length;
+static bool is_shown_as(char c, char shown)
+{
+	return c == shown || (shown == '?' && ((unsigned char)c < 0x20 || (unsigned char)c >= 0x7f));
+}
+
+/* How much of text is a piece of secret: the longest one. */
+static size_t piece_length(const char *text, const char *secret)
+{
+	size_t longest = 0;
+
+	for (; *secret; secret++) {
+		size_t length = 0;
+
+		while (secret[length] && is_shown_as(secret[length], text[length]))
+			length++;
+		if (length > longest)
+			longest = length;
+	}
+	return longest;
+}
+
+void wb_secret_redact_quotes(char *text, size_t size, const char *secret)
+{
+	char *quote = strchr(text, '\'');
+
+	while (quote) {
+		size_t length = piece_length(quote + 1, secret);
+		char end = quote[1 + length];
+
+		if (length > 0 && (end == '\'' || end == '\0'))
+			quote = replace(text, size, quote + 1, length);
+		quote = strchr(quote + (*quote != '\0'), '\'');
 	}
 }

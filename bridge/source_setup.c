@@ -13,17 +13,12 @@
 #include "log.h"
 #include "option.h"
 #include "registry.h"
-#include "secret.h"
 
 /* A bus's own library may quote in its messages what must not be shown. */
 static void redact(const struct wb_source_setup *setup, struct wb_error *error)
 {
-	for (size_t i = 0; i < setup->property_count; i++)
-		if (wb_secret_name(setup->properties[i].key))
-			wb_secret_redact(error->message, sizeof(error->message), setup->properties[i].value);
-	for (size_t i = 0; i < setup->url.query_count; i++)
-		if (wb_secret_name(setup->url.query[i].key))
-			wb_secret_redact(error->message, sizeof(error->message), setup->url.query[i].value);
+	wb_properties_redact(setup->properties, setup->property_count, error);
+	wb_url_redact(&setup->url, error);
 }
 
 /* Hand on what went wrong, with the URL in front unless the message has it. */

@@ -92,26 +92,38 @@ static int append_item(char **end, const char *item, size_t length)
 	return 0;
 }
 
+bool wb_url_find_password(const char *address, size_t length, const char **ret_begin, const char **ret_end)
+{
+	const char *end = address + length, *colon = memchr(address, ':', length), *at = NULL;
+	bool path = false;
+
+	if (!colon || memchr(address, '/', (size_t)(colon - address)))
+		return false;
+	/* A host has no '@', so that an escaped one is in front of it as well. */
+	for (const char *c = colon; c < end; c++) {
+		path = path || *c == '/';
+		if (*c == '@' || (!path && end - c >= 3 && strncmp(c, "%40", 3) == 0))
+			at = c;
+	}
+	if (!at)
+		return false;
+	*ret_begin = colon + 1;
+	*ret_end = at;
+	return true;
+}
+
 /* Append what stands before the query: "scheme://user:password@host" with the password masked. */
 static void append_address(char **end, const char *url, size_t length)
 {
 	const char *authority = strstr(url, "://");
-	const char *at = NULL, *colon = NULL;
+	const char *password, *at;
 
-	authority = authority && authority < url + length ? authority + 3 : url + length;
-	for (const char *c = authority; c < url + length; c++) {
-		if (*c == '/' && !colon)
-			break;
-		if (*c == ':' && !colon)
-			colon = c;
-		if (*c == '@' && colon)
-			at = c;
-	}
-	if (!at) {
+	authority = authority && authority < url + length ? authority + 3 : url;
+	if (!wb_url_find_password(authority, (size_t)(url + length - authority), &password, &at)) {
 		append(end, url, length);
 		return;
 	}
-	append(end, url, (size_t)(colon + 1 - url));
+	append(end, url, (size_t)(password - url));
 	append_mask(end);
 	append(end, at, (size_t)(url + length - at));
 }
@@ -175,6 +187,9 @@ static int parse_address(const char *text, size_t length, struct wb_url *url, st
 		address += 2;
 	else if (address != text + length)
 		return fail_url(url, ret_error, "is not a URL: '//' must follow the scheme and its colon");
+	url->encoded_address = strndup(address, (size_t)(text + length - address));
+	if (!url->encoded_address)
+		return -ENOMEM;
 	r = decode(address, (size_t)(text + length - address), &url->address);
 	return r == -EINVAL
 	               ? fail_url(url, ret_error, "has a '%' that two hexadecimal digits other than 00 must follow")
@@ -246,6 +261,7 @@ void wb_url_fini(struct wb_url *url)
 	free(url->text);
 	free(url->scheme);
 	free(url->address);
+	free(url->encoded_address);
 	wb_properties_free(url->query, url->query_count);
 	*url = (struct wb_url){0};
 }
@@ -257,6 +273,23 @@ void wb_properties_free(struct wb_property *properties, size_t count)
 		free((void *)properties[i].value);
 	}
 	free(properties);
+}
+
+void wb_properties_redact(const struct wb_property *properties, size_t count, struct wb_error *message)
+{
+	for (size_t i = 0; i < count; i++)
+		if (wb_secret_name(properties[i].key))
+			wb_secret_redact(message->message, sizeof(message->message), properties[i].value);
+}
+
+/* A bus's address is quoted whole or in pieces, decoded: how much of the password is in them nobody can tell. */
+void wb_url_redact(const struct wb_url *url, struct wb_error *message)
+{
+	const char *begin, *end;
+
+	wb_properties_redact(url->query, url->query_count, message);
+	if (url->address && wb_url_find_password(url->address, strlen(url->address), &begin, &end))
+		wb_secret_redact_quotes(message->message, sizeof(message->message), url->address);
 }
 
 int wb_properties_add(struct wb_property **properties, size_t *count, const char *key, const char *value)

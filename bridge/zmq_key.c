@@ -12,6 +12,7 @@
 #include <zmq.h>
 
 #include "log.h"
+#include "secret.h"
 
 #define MAX_FILE_BYTES ((size_t)4 << 20)
 #define NOT_A_KEY "is not a key: 40 characters of Z85 are needed, as 'wirebus keygen' writes them"
@@ -24,7 +25,6 @@ int wb_zmq_key_check_writable(const char *path, unsigned int mode, struct wb_err
 		mode & 07777);
 }
 
-/* Whatever group a service runs in may read its key; anything beyond would be a key that strangers have. */
 static int check_mode(
 	const char *path, enum wb_zmq_key_kind kind, const struct stat *status, struct wb_error *ret_error)
 {
@@ -32,7 +32,7 @@ static int check_mode(
 
 	if (kind == WB_ZMQ_KEY_PUBLIC)
 		return wb_zmq_key_check_writable(path, status->st_mode, ret_error);
-	if (!(mode & (S_IRWXO | S_IWGRP)))
+	if (!wb_secret_is_exposed(mode))
 		return 0;
 	return wb_fail(ret_error, -EACCES,
 		"the secret key '%.200s' has mode %04o: others must not have access to it, nor its group write to it:"

@@ -23,6 +23,7 @@ def refused(t, arguments, code, *quotes, prefix=(), lines=1, seconds=20):
     expect_equal(process.out, "", f"standard output of {what}")
     for quote in quotes:
         expect(quote in said, f"{what} does not say {quote!r}: {said.strip()}")
+    return said
 
 
 def inside(net):
@@ -58,6 +59,12 @@ def test_url(t):
         refused(t, ["run", "-i", CAPTURED_SIDE, "--to", url], code, url.split("?")[0].split("/")[-1] or url)
     for url in ("kafak://127.0.0.1:9092/packets", "zmq+pull://127.0.0.1"):
         refused(t, ["cat", "--from", url], 2, url)
+    # A password is shown in no form, escaped or not.
+    for password in ("s3cret", "s3c/ret", "s3c%2Fret", "s3c@r/et", "s3c,ret"):
+        for scheme, way in (("kafka", "--to"), ("zmq+pub", "--to"), ("kafka", "--from"), ("zmq+sub", "--from")):
+            url = f"{scheme}://me:{password}@127.0.0.1:9092" + ("/packets" if scheme == "kafka" else "")
+            said = refused(t, [*(["run", "-i", CAPTURED_SIDE] if way == "--to" else ["cat"]), way, url], 2, "me:****@")
+            expect("s3c" not in said and "ret" not in said, f"a password in {said}")
     refused(t, ["cat", "--from", "nonsense"], 1, "'nonsense': no such file, and not a URL")
     refused(t, ["cat", "--from", "kafka://127.0.0.1:99999/packets"], 2, "127.0.0.1:99999")
     refused(t, ["cat"], 2, "--from")

@@ -287,6 +287,8 @@ def test_records(t):
             if name == "lost":
                 wanted = (0, 4) if source.startswith("kafka") else (1, 3)
                 expect_equal((said["figures"]["not_covered"], said["figures"]["unexplained"]), wanted, "not covered, unexplained")
+    said = net.run(wbtest.WIREBUS, "verify", "--from", f"kafka://{broker.servers}/whole?properties.sasl.password=k3pt-0ut")
+    expect("/whole?properties.sasl.password=**** was read" in said and "k3pt-0ut" not in said, f"the source: {said}")
     # A capture that runs: four packets may still come, what was settled is missing; and of one that was killed before any
     # packet got out there are counters only.
     way = lambda seq, first, n, flag=0: (wire.BATCH, facts(seq, first) + put(18, put(1, n) + put(3, n) + put(6, n) + put(9, n - 4) + put(15, 4))

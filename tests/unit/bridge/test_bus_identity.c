@@ -15,34 +15,87 @@
 #define OURS "kafka://b1:9092,b2:9092/packets"
 #define OTHER "kafka://b3:9092/packets"
 
-static void expect_identity(const char *scheme, const char *address, const char *wanted)
+static void identify(const char *text, char *ret_identity)
+{
+	struct wb_error error;
+	struct wb_url url;
+
+	assert_int_equal(wb_url_parse(text, &url, &error), 0);
+	wb_bus_identity(&url, ret_identity);
+	wb_url_fini(&url);
+}
+
+static void expect_identity(const char *text, const char *wanted)
 {
 	char identity[WB_BUS_IDENTITY_BYTES];
 
-	wb_bus_identity(scheme, address, identity);
+	identify(text, identity);
 	assert_string_equal(identity, wanted);
 }
 
 static void secrets_are_left_out(void **state)
 {
-	expect_identity("kafka", "b1:9092,b2:9092/packets", OURS);
-	expect_identity("nats", "user:pass@word@h1:4222,token@h2/a@b", "nats://h1:4222,h2/a@b");
-	expect_identity("nats", "user:password@h1:4222", "nats://h1:4222");
-	expect_identity("file", "/var/lib/a,b@c", "file:///var/lib/a,b@c");
-	expect_identity("zmq+pub", "*:5555", "zmq+pub://*:5555");
-	expect_identity("null", "", "null://");
+	expect_identity(OURS "?properties.sasl.password=x", OURS);
+	expect_identity("nats://user:pass@word@h1:4222,token@h2/a%40b", "nats://h1:4222,h2/a@b");
+	expect_identity("nats://user:password@h1:4222", "nats://h1:4222");
+	expect_identity("file:///var/lib/a,b@c", "file:///var/lib/a,b@c");
+	expect_identity("/var/lib/100%/a:b@c", "file:///var/lib/100%/a:b@c");
+	expect_identity("file:///var/lib/a%20b%0a", "file:///var/lib/a b%0a");
+	expect_identity("zmq+pub://*:5555", "zmq+pub://*:5555");
+	expect_identity("null:", "null://");
+	expect_identity("nats://[::1]:4222,[::2]:4222/a", "nats://[::1]:4222,[::2]:4222/a");
+}
+
+/* Put the password in place of each '$'. */
+static void fill(const char *form, const char *password, char *ret_text)
+{
+	for (; *form; form++) {
+		if (*form == '$')
+			ret_text = stpcpy(ret_text, password);
+		else
+			*ret_text++ = *form;
+	}
+	*ret_text = '\0';
+}
+
+/* Whatever is in it, escaped or not. */
+static void no_password_is_left(void **state)
+{
+	static const char *const passwords[] = {"X", "X%2FX", "X%40X", "X%2cX", "X%40X%2FX%2CX", "X/X", "X@X", "X,X",
+		"X:X", "/X", "X/", "X/X@X/X", "X@X/X", "1/X", "12,X", "X,X/X", "X@1:2/X", ",X"};
+	static const char *const forms[] = {"nats://user:$@h1:4222/packets", "nats://user:$@h1:4222",
+		"nats://user:$@h1:4222,user:$@h2:4222/packets", "nats://h1,user:$@h2/packets"};
+	char identity[WB_BUS_IDENTITY_BYTES], text[256];
+
+	for (size_t i = 0; i < sizeof passwords / sizeof *passwords; i++) {
+		for (size_t j = 0; j < sizeof forms / sizeof *forms; j++) {
+			fill(forms[j], passwords[i], text);
+			identify(text, identity);
+			if (strchr(identity, 'X'))
+				fail_msg("%s becomes %s", text, identity);
+		}
+	}
+	expect_identity("nats://user:se%2Fcret@h1:4222/packets", "nats://h1:4222/packets");
+	expect_identity("nats://user:secret%40h1:4222", "nats://user:****@h1:4222");
+	expect_identity("nats://user:se/cret@h1:4222/packets", "nats://user:****@h1:4222/packets");
+	expect_identity("nats://user:se,cret@h1:4222/packets", "nats://user:****@h1:4222/packets");
+	/* This may be one as well. */
+	expect_identity("nats://h1:4222/a@b", "nats://h1:****@b");
+	expect_identity("nats://h1:4222/a%40b", "nats://h1:4222/a@b");
 }
 
 static void a_long_one_is_cut(void **state)
 {
-	char address[2 * WB_BUS_IDENTITY_BYTES], identity[WB_BUS_IDENTITY_BYTES];
+	char text[2 * WB_BUS_IDENTITY_BYTES] = "kafka://", identity[WB_BUS_IDENTITY_BYTES];
 
-	memset(address, 'a', sizeof address - 1);
-	for (size_t length = 400; length < sizeof address; length++) {
-		address[length] = '\0';
-		wb_bus_identity("kafka", address, identity);
-		assert_int_equal(strlen(identity), length + 8 < sizeof identity ? length + 8 : sizeof identity - 1);
-		address[length] = 'a';
+	memset(text + 8, 'a', sizeof text - 9);
+	for (size_t length = 400; length < sizeof text; length++) {
+		char c = text[length];
+
+		text[length] = '\0';
+		identify(text, identity);
+		assert_int_equal(strlen(identity), length < sizeof identity ? length : sizeof identity - 1);
+		text[length] = c;
 	}
 }
 
@@ -159,6 +212,7 @@ int main(void)
 #define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, spool_rig_setup, spool_rig_teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(secrets_are_left_out),
+		cmocka_unit_test(no_password_is_left),
 		cmocka_unit_test(a_long_one_is_cut),
 		cmocka_unit_test(one_common_broker_is_enough),
 		SPOOL_TEST(a_spool_for_another_bus_is_refused),

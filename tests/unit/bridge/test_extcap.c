@@ -86,6 +86,10 @@ static void test_url(void **state)
 	expect_refused(&kafka, &options, "--topic");
 	set(&options, "topic", "packets");
 	expect_url(&kafka, &options, "kafka://b1:9092,[::1]:9092/packets");
+	/* So that it is recognized, and not shown. */
+	set(&options, "brokers", "me:secret@b1:9092");
+	expect_url(&kafka, &options, "kafka://me:secret@b1:9092/packets");
+	set(&options, "brokers", "b1:9092,[::1]:9092");
 	set(&options, "properties", "/a b");
 	expect_url(&kafka, &options, "kafka://b1:9092,[::1]:9092/packets?properties_file=/a%20b");
 	expect_url(&named, &options, "kafka://b/t?offset=end&properties_file=/a%20b");

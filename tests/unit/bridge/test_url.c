@@ -84,6 +84,10 @@ static void test_masked(void **state)
 		"kafka://b/t?properties.ssl.%6bey=****");
 	splits("x://me:secret@host/y?a=b@c", "x", "me:secret@host/y", "[a]=[b@c]", "x://me:****@host/y?a=b@c");
 	splits("x://me@host:1", "x", "me@host:1", "", NULL);
+	splits("x://me:se/cr@et,@host/y", "x", "me:se/cr@et,@host/y", "", "x://me:****@host/y");
+	splits("x://me:se%2fcret@host/y", "x", "me:se/cret@host/y", "", "x://me:****@host/y");
+	splits("x://me:secret%40host/y", "x", "me:secret@host/y", "", "x://me:****%40host/y");
+	splits("x://h:1/a%40b", "x", "h:1/a@b", "", NULL);
 	splits("x://h:1?token=1&token=2", "x", "h:1", "[token]=[1][token]=[2]", "x://h:1?token=****&token=****");
 	/* Many short ones become longer. */
 	splits("x://?a.key=&a.key=&a.key=&a.key=", "x", "", "[a.key]=[][a.key]=[][a.key]=[][a.key]=[]",
@@ -115,7 +119,33 @@ static void test_refused(void **state)
 	/* What is refused is masked as well. */
 	refuses("kafka:b/t?password=x",
 		"'kafka:b/t?password=****' is not a URL: '//' must follow the scheme and its colon");
+	refuses("me:pw@h/y", "'me:****@h/y' is not a URL: '//' must follow the scheme and its colon");
 	refuses("x://me:pw@h?b", "'x://me:****@h?b' has an option that is not of the form key=value");
+}
+
+static void redacts(const char *text, const char *message, const char *wanted)
+{
+	struct wb_error error;
+	struct wb_url url;
+
+	assert_int_equal(wb_url_parse(text, &url, &error), 0);
+	snprintf(error.message, sizeof(error.message), "%s", message);
+	wb_url_redact(&url, &error);
+	assert_string_equal(error.message, wanted);
+	wb_url_fini(&url);
+}
+
+/* What is behind a parsed URL says what is wrong with its address, or with a piece of it. */
+static void test_redacted(void **state)
+{
+	redacts("x://me:se%2Fcr'et@h:1/y", "broker 'me:se/cr'et@h:1' is none", "broker '****' is none");
+	redacts("x://me:se%2Fcret@h:1/y", "server 'me:se' is none", "server '****' is none");
+	redacts("x://me:se%2Fcret@h:1/y", "'me:se' and 'cret@h:1'", "'****' and '****'");
+	redacts("x://me:se%2Fcret@h:1/y", "'x://me:****@h:1/y': 'me:se/cret@h", "'x://me:****@h:1/y': '****");
+	redacts("x://me:se%0Acret@h:1", "'me:se?cret@h:1'", "'****'");
+	redacts("x://me:secret@h:1?token=abc", "the option 'linger' of abc is ''", "the option 'linger' of **** is ''");
+	redacts("x://h:1/y", "topic 'y' of 'h:1'", "topic 'y' of 'h:1'");
+	redacts("x://me:secret@h:1", "it isn't 'me:secret@h:1'", "it isn't '****'");
 }
 
 struct options {
@@ -235,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_decoding),
 		cmocka_unit_test(test_masked),
+		cmocka_unit_test(test_redacted),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_options_refused),
