@@ -49,8 +49,10 @@ bool wb_loader_value(
 bool wb_loader_set_row(
 	struct wb_loader *loader, const struct wb_option_row *row, void *options, const struct wb_yaml_node *node);
 
-/* The whole file; free(3) it. Errors: negative errno; -EFBIG: more than WB_YAML_BYTES_MAX. */
-int wb_loader_read(const char *path, char **ret_text, size_t *ret_length);
+/*
+ * The whole file; free(3) it. ret_mode: nullable. Errors: negative errno; -EFBIG: more than WB_YAML_BYTES_MAX.
+ */
+int wb_loader_read(const char *path, char **ret_text, size_t *ret_length, unsigned int *ret_mode);
 /* Where relative paths in the file begin; free(3) it. NULL: no memory. */
 char *wb_loader_folder(const char *path);
 

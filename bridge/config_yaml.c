@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config_loader.h"
 #include "log.h"
@@ -306,10 +307,11 @@ static int load_text(struct wb_loader *loader, const char *text, size_t length, 
 	return r;
 }
 
-int wb_loader_read(const char *path, char **ret_text, size_t *ret_length)
+int wb_loader_read(const char *path, char **ret_text, size_t *ret_length, unsigned int *ret_mode)
 {
 	char *text = malloc(WB_YAML_BYTES_MAX + 1);
 	FILE *stream = text ? fopen(path, "re") : NULL;
+	struct stat status;
 	int r = 0;
 
 	errno = text ? errno : ENOMEM;
@@ -324,6 +326,10 @@ int wb_loader_read(const char *path, char **ret_text, size_t *ret_length)
 		r = errno ? -errno : -EIO;
 	else if (*ret_length > WB_YAML_BYTES_MAX)
 		r = -EFBIG;
+	else if (fstat(fileno(stream), &status) < 0)
+		r = -errno;
+	else if (ret_mode)
+		*ret_mode = status.st_mode & 07777;
 	fclose(stream);
 	if (r < 0)
 		free(text);
@@ -351,7 +357,7 @@ int wb_config_load(const char *path, struct wb_config *ret_config, wb_config_rep
 
 	*ret_config = (struct wb_config){0};
 	loader.substitute.folder = folder;
-	r = folder ? wb_loader_read(path, &text, &length) : -ENOMEM;
+	r = folder ? wb_loader_read(path, &text, &length, NULL) : -ENOMEM;
 	if (r < 0) {
 		wb_fail(&error, r, "cannot be read: %s", strerror(-r));
 		wb_loader_report(&loader, 0, 0, error.message);

@@ -14,8 +14,10 @@
 #include "display_filter.h"
 #include "extcap.h"
 #include "log.h"
+#include "secret.h"
 #include "source_setup.h"
 #include "suggest.h"
+#include "url.h"
 
 #define ROOT_KEY "interfaces"
 #define NAME_PREFIX "wirebus-"
@@ -27,8 +29,9 @@
 struct load {
 	struct wb_loader loader;
 	struct wb_extcap_interfaces *interfaces;
-	FILE *reports; /* NULL: not shown */
-	char *problem; /* the first report */
+	FILE *reports;     /* NULL: not shown */
+	char *problem;     /* the first report */
+	unsigned int mode; /* of the file */
 };
 
 static const char *const entry_keys[] = {"url", "since", "filter", "properties"};
@@ -63,6 +66,44 @@ static char *value_of(struct load *load, const struct wb_yaml_node *node, const 
 	return wb_loader_value(&load->loader, node, name, &value) ? value.text : NULL;
 }
 
+/* Whether length bytes of a value stand in the file themselves, and not for what is elsewhere. */
+static bool is_inline(const char *value, size_t length)
+{
+	return length > 0 && !(length > 2 && memcmp(value, "${", 2) == 0 && value[length - 1] == '}');
+}
+
+/* A secret in the file is for those who may read it: as with keys and files of properties, not for everybody. */
+static void report_exposed(struct load *load, const struct wb_yaml_node *node, const char *name)
+{
+	struct wb_error error;
+
+	if (!wb_secret_is_exposed(load->mode))
+		return;
+	wb_fail(&error, -EACCES,
+		"%.80s: it is a secret and the file has mode %04o: others must not have access to it, nor its group "
+		"write to it: chmod 600, or put ${file:PATH} here",
+		name, load->mode);
+	wb_loader_report(&load->loader, node->line, node->column, error.message);
+}
+
+/* Look for secrets in a URL as it stands in the file. What is wrong with it is for others to say. */
+static void check_url_secrets(struct load *load, const struct wb_yaml_node *node)
+{
+	const char *begin, *end;
+	struct wb_url url;
+
+	if (node->kind != WB_YAML_SCALAR || wb_url_parse(node->text, &url, NULL) < 0)
+		return;
+	if (url.encoded_address &&
+		wb_url_find_password(url.encoded_address, strlen(url.encoded_address), &begin, &end) &&
+		is_inline(begin, (size_t)(end - begin)))
+		report_exposed(load, node, "password");
+	for (size_t i = 0; i < url.query_count; i++)
+		if (wb_secret_name(url.query[i].key) && is_inline(url.query[i].value, strlen(url.query[i].value)))
+			report_exposed(load, node, url.query[i].key);
+	wb_url_fini(&url);
+}
+
 static void take_properties(struct load *load, struct wb_extcap_interface *interface, const struct wb_yaml_node *map)
 {
 	if (map->kind != WB_YAML_MAP) {
@@ -75,6 +116,8 @@ static void take_properties(struct load *load, struct wb_extcap_interface *inter
 	for (const struct wb_yaml_node *entry = map->first; entry; entry = entry->next) {
 		char *value = value_of(load, entry, entry->key);
 
+		if (value && wb_secret_name(entry->key) && is_inline(entry->text, strlen(entry->text)))
+			report_exposed(load, entry, entry->key);
 		if (value &&
 			wb_properties_add(&interface->properties, &interface->property_count, entry->key, value) < 0)
 			set_no_memory(load);
@@ -206,6 +249,8 @@ static void take_entry(struct load *load, const struct wb_yaml_node *entry)
 		wb_loader_report_key(&load->loader, entry, "the key 'url' is missing");
 	else if (interface.url)
 		check_url(load, &interface, url);
+	if (url)
+		check_url_secrets(load, url);
 	if (interface.filter)
 		check_filter(load, &interface, wb_yaml_find(entry, "filter"));
 	if (interface.since)
@@ -289,7 +334,7 @@ int wb_extcap_file_load(const char *path, struct wb_extcap_interfaces *interface
 
 	load.loader = (struct wb_loader){.path = path, .report = report, .context = &load};
 	load.loader.substitute.folder = wb_loader_folder(path);
-	r = load.loader.substitute.folder ? wb_loader_read(path, &text, &length) : -ENOMEM;
+	r = load.loader.substitute.folder ? wb_loader_read(path, &text, &length, &load.mode) : -ENOMEM;
 	if (r == 0) {
 		r = load_text(&load, text, length);
 	} else if (r == -ENOENT || r == -ENOTDIR) {

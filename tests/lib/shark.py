@@ -29,10 +29,11 @@ class Shark:
         self.env.update(HOME=str(self.home), TMPDIR=str(t.folder))
 
     def named(self, text):
-        """The user's file of interfaces."""
+        """The user's file of interfaces, which nobody else may read."""
         path = self.home / ".config" / "wirebus" / "extcap.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
+        path.chmod(0o600)
         return path
 
     def ask(self, *arguments, code=0):

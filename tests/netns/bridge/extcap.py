@@ -136,6 +136,25 @@ def test_named(t):
     expect_equal(names, ["wirebus-kafka", "wirebus-zmq", "wirebus-extcap.yaml"], "interfaces")
 
 
+def test_file_mode(t):
+    """With a secret in it, the user's file is for its owner; what has none stays, and so does what has it elsewhere."""
+    shark = Shark(t)
+    path = shark.named(f"interfaces:\n  plain: kafka://b1:9092/packets\n  moved: {{url: 'kafka://b1:9092/packets', properties: "
+                       f"{{sasl.password: '${{file:{t.path('password')}}}'}}}}\n  inline:\n    url: kafka://b1:9092/packets\n"
+                       f"    properties: {{sasl.username: me, sasl.password: {PASSWORD}}}\n")
+    (t.folder / "password").write_text(PASSWORD)
+    for mode, refuses in ((0o644, True), (0o660, True), (0o640, False), (0o600, False)):
+        path.chmod(mode)
+        listed = shark.ask("--extcap-interfaces")
+        names = {values["value"]: values["display"] for kind, values in sentences(listed) if kind == "interface"}
+        expect_equal(sorted(names), sorted(["wirebus-kafka", "wirebus-zmq", "wirebus-plain", "wirebus-moved",
+                                            "wirebus-extcap.yaml" if refuses else "wirebus-inline"]), f"interfaces with {mode:o}")
+        if refuses:
+            said = shark.ask("--capture", "--extcap-interface", "wirebus-extcap.yaml", "--fifo", t.path("none"), code=1)
+            for quote in (f"{path}:6:", "sasl.password", f"mode {mode:04o}", "chmod 600"):
+                expect(quote in said and PASSWORD not in said + listed, f"{quote} in {said}")
+
+
 # ---- captures ----
 
 def wait_connected(t, net, tshark, connections=1):

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -202,6 +203,7 @@ static int write_input(const char *text, size_t length, char *ret_path, size_t s
 	int fd = memfd_create("extcap.yaml", MFD_CLOEXEC);
 
 	assert_true(fd >= 0);
+	assert_int_equal(fchmod(fd, 0600), 0);
 	assert_int_equal(write(fd, text, length), (ssize_t)length);
 	snprintf(ret_path, size, "/proc/self/fd/%d", fd);
 	return fd;
@@ -236,6 +238,44 @@ static void test_file(void **state)
 	assert_int_equal(interfaces.count, 1);
 	assert_int_equal(interfaces.list[0].kind, WB_EXTCAP_BROKEN);
 	wb_extcap_interfaces_fini(&interfaces);
+}
+
+/* Secrets that stand in the file itself are for its owner; what has none of its own is taken whatever the mode is. */
+static void test_file_mode(void **state)
+{
+	static const char text[] =
+		"interfaces:\n"
+		"  plain: kafka://b1:9092/packets?properties.sasl.username=me\n"
+		"  url: kafka://b1:9092/packets?properties.sasl.password=hunter2\n"
+		"  user: {url: 'zmq+sub://me:hun/ter2@192.0.2.1:5555'}\n"
+		"  map: {url: kafka://b/t, properties: {sasl.username: me, ssl.key.password: hunter2}}\n"
+		"  moved: {url: kafka://b/t, properties: {sasl.password: '${WIREBUS_TEST_SECRET}'}}\n"
+		"  away: kafka://b/t?properties.sasl.password=${WIREBUS_TEST_SECRET}\n";
+	static const unsigned int modes[] = {0644, 0604, 0660, 0602, 0640, 0600};
+
+	assert_int_equal(setenv("WIREBUS_TEST_SECRET", "hunter3", 1), 0);
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		const bool refused = i < 4;
+		struct wb_extcap_interfaces interfaces = {0};
+		char *reports, path[40], mode[24];
+		size_t size;
+		FILE *stream = open_memstream(&reports, &size);
+		int fd = write_input(text, sizeof(text) - 1, path, sizeof(path));
+
+		assert_int_equal(fchmod(fd, modes[i]), 0);
+		assert_int_equal(wb_extcap_file_load(path, &interfaces, stream), 0);
+		fclose(stream);
+		close(fd);
+		snprintf(mode, sizeof(mode), "has mode %04o:", modes[i]);
+		assert_int_equal(interfaces.count, refused ? 4 : 6);
+		assert_int_equal(strstr(reports, mode) != NULL, refused);
+		assert_int_equal(strstr(reports, ":3:8: properties.sasl.password: it is a secret") != NULL, refused);
+		assert_int_equal(strstr(reports, ":4:15: password: it is a secret") != NULL, refused);
+		assert_int_equal(strstr(reports, ":5:77: ssl.key.password: it is a secret") != NULL, refused);
+		assert_null(strstr(reports, "hun"));
+		wb_extcap_interfaces_fini(&interfaces);
+		free(reports);
+	}
 }
 
 static size_t mutate(char *text, size_t length)
@@ -302,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_url_random),
 		cmocka_unit_test(test_since),
 		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_file_mode),
 		cmocka_unit_test(test_file_mutations),
 	};
 
