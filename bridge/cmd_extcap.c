@@ -44,11 +44,12 @@ static const struct wb_arg args[] = {
 /* What was asked for. */
 struct request {
 	struct wb_extcap_options options;
-	bool interfaces, dlts, config, capture;
+	int action;       /* what to do, as an argument's id; 0: not said */
+	int other_action; /* 0: one only was said */
 	const char *interface;
 	const char *fifo;
 	const char *filter;
-	const struct wb_option_row *given[32]; /* the options given, without those that are empty */
+	const struct wb_option_row *given[32]; /* the options given, each once, without those that are empty */
 	size_t given_count;
 	bool opened; /* the capture has opened the FIFO, or tried to */
 };
@@ -59,23 +60,34 @@ static int usage(const char *text)
 	return WB_EXIT_USAGE;
 }
 
+static void note_action(struct request *request, int id)
+{
+	if (request->action && request->action != id)
+		request->other_action = id;
+	else
+		request->action = id;
+}
+
+static void note_given(struct request *request, const struct wb_option_row *row)
+{
+	for (size_t i = 0; i < request->given_count; i++)
+		if (request->given[i] == row)
+			return;
+	if (request->given_count < sizeof(request->given) / sizeof(request->given[0]))
+		request->given[request->given_count++] = row;
+}
+
 static void note(struct request *request, const struct wb_arg_match *match)
 {
 	switch (match->id) {
 	case ARG_INTERFACES:
-		request->interfaces = true;
+	case ARG_DLTS:
+	case ARG_CONFIG:
+	case ARG_CAPTURE:
+		note_action(request, match->id);
 		break;
 	case ARG_INTERFACE:
 		request->interface = match->value;
-		break;
-	case ARG_DLTS:
-		request->dlts = true;
-		break;
-	case ARG_CONFIG:
-		request->config = true;
-		break;
-	case ARG_CAPTURE:
-		request->capture = true;
 		break;
 	case ARG_FIFO:
 		request->fifo = match->value;
@@ -84,8 +96,8 @@ static void note(struct request *request, const struct wb_arg_match *match)
 		request->filter = match->value;
 		break;
 	case WB_ARG_ROW:
-		if (*match->value && request->given_count < sizeof(request->given) / sizeof(request->given[0]))
-			request->given[request->given_count++] = match->row;
+		if (*match->value)
+			note_given(request, match->row);
 		break;
 	default:
 		break;
@@ -98,7 +110,9 @@ static int parse_arguments(int argc, char **argv, struct request *request)
 	const struct wb_arg_rows rows[] = {{wb_extcap_rows, &request->options, "Options of the interfaces"}, {0}};
 	const struct wb_arg_command command = {
 		.name = "wirebus extcap",
-		.usage = "--extcap-interfaces | --extcap-interface NAME --capture --fifo PATH [OPTION...]",
+		.usage = "--extcap-interfaces\n"
+			 "       wirebus extcap --extcap-interface NAME --extcap-config | --extcap-dlts\n"
+			 "       wirebus extcap --extcap-interface NAME --capture --fifo PATH [OPTION...]",
 		.about = "Topics and streams as capture interfaces of Wireshark and tshark, which run this by the name "
 			 "of\n"
 			 "wirebus-extcap. More interfaces, with names of their own, come from "
@@ -127,12 +141,16 @@ static int parse_arguments(int argc, char **argv, struct request *request)
 static int check_given(const struct request *request, const struct wb_extcap_interface *interface)
 {
 	struct wb_error error;
+	char name[64];
 
 	for (size_t i = 0; i < request->given_count; i++) {
 		if (wb_extcap_takes(interface, request->given[i]->key))
 			continue;
-		wb_fail(&error, -EINVAL, "the interface %s has no option '%s'; --extcap-config lists its options",
-			interface->name, request->given[i]->key);
+		snprintf(name, sizeof(name), "%s", request->given[i]->key);
+		for (char *c = name; *c; c++)
+			*c = *c == '_' ? '-' : *c;
+		wb_fail(&error, -EINVAL, "the interface %s has no option '--%s'; --extcap-config lists its options",
+			interface->name, name);
 		return usage(error.message);
 	}
 	return -1;
@@ -155,7 +173,7 @@ static int capture(struct request *request, const struct wb_extcap_interface *in
 
 	if (code >= 0)
 		return code;
-	if (!request->fifo)
+	if (!request->fifo || !*request->fifo)
 		return usage("--fifo is missing: --capture needs to know where to write the packets");
 	if (interface->kind == WB_EXTCAP_BROKEN)
 		return WB_EXIT_FAILED; /* what is wrong was told when it was read */
@@ -177,11 +195,11 @@ static int verify_filter(const char *expression)
 
 static int with_interface(struct request *request, const struct wb_extcap_interface *interface)
 {
-	if (request->capture)
+	if (request->action == ARG_CAPTURE)
 		return capture(request, interface);
-	if (request->config)
+	if (request->action == ARG_CONFIG)
 		wb_extcap_print_config(interface, stdout);
-	else if (request->dlts)
+	else if (request->action == ARG_DLTS)
 		wb_extcap_print_dlts(stdout);
 	else if (request->filter)
 		return verify_filter(request->filter);
@@ -195,7 +213,7 @@ static int act(struct request *request, const struct wb_extcap_interfaces *inter
 	const struct wb_extcap_interface *interface;
 	struct wb_error error;
 
-	if (request->interfaces) {
+	if (request->action == ARG_INTERFACES) {
 		wb_extcap_print_interfaces(interfaces, stdout);
 		return finish_output();
 	}
@@ -209,15 +227,38 @@ static int act(struct request *request, const struct wb_extcap_interfaces *inter
  */
 static bool shows_reports(const struct request *request)
 {
-	return request->capture && request->interface && strcmp(request->interface, WB_EXTCAP_BROKEN_NAME) == 0;
+	return request->action == ARG_CAPTURE && request->interface &&
+	       strcmp(request->interface, WB_EXTCAP_BROKEN_NAME) == 0;
+}
+
+static const char *action_name(int id)
+{
+	const struct wb_arg *arg = args;
+
+	while (arg->id != id)
+		arg++;
+	return arg->name;
+}
+
+static int check_action(const struct request *request)
+{
+	struct wb_error error;
+
+	if (!request->other_action)
+		return -1;
+	wb_fail(&error, -EINVAL, "--%s and --%s are two things to do: say one of them", action_name(request->action),
+		action_name(request->other_action));
+	return usage(error.message);
 }
 
 static int run(struct request *request)
 {
 	struct wb_extcap_interfaces interfaces;
-	int code;
+	int code = check_action(request);
 
-	if (!request->interfaces && !request->interface)
+	if (code >= 0)
+		return code;
+	if (request->action != ARG_INTERFACES && !request->interface)
 		return usage("say what to do: --extcap-interfaces, or --extcap-interface NAME and what to do with it");
 	if (wb_extcap_interfaces_load(&interfaces, shows_reports(request) ? stderr : NULL) < 0) {
 		fprintf(stderr, "wirebus extcap: out of memory\n");
@@ -231,10 +272,15 @@ static int run(struct request *request)
 /* Where the FIFO is, also when the arguments cannot be understood. NULL: there is none. */
 static const char *find_fifo(int argc, char **argv)
 {
-	for (int i = 1; i + 1 < argc; i++)
-		if (strcmp(argv[i], "--fifo") == 0)
-			return argv[i + 1];
-	return NULL;
+	const char *fifo = NULL;
+
+	for (int i = 1; i < argc; i++) {
+		if (strncmp(argv[i], "--fifo=", 7) == 0)
+			fifo = argv[i] + 7;
+		else if (strcmp(argv[i], "--fifo") == 0 && i + 1 < argc)
+			fifo = argv[++i];
+	}
+	return fifo;
 }
 
 int wb_cmd_extcap(int argc, char **argv)

@@ -177,6 +177,10 @@ static int capture(struct session *session)
 
 	if (r == -ECANCELED)
 		return WB_EXIT_OK;
+	if (r == -EISNAM) {
+		wb_fail(&error, r, "--fifo '%.200s' is a file: a FIFO is needed", fifo);
+		return tell(WB_EXIT_USAGE, error.message);
+	}
 	if (r < 0) {
 		wb_fail(&error, r, "cannot write to '%.200s': %s", fifo, strerror(-r));
 		return tell(WB_EXIT_FAILED, error.message);

@@ -13,6 +13,13 @@
 #define RETRY_MS 20
 #define BUFFER_BYTES (2 * WB_OUTPUT_FLUSH_BYTES)
 
+static bool is_file(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 /* Opening without a reader would block, deaf to signals: so it is tried until there is one. */
 static int open_writer(const char *path, const atomic_bool *stop, unsigned int wait_ms)
 {
@@ -21,6 +28,10 @@ static int open_writer(const char *path, const atomic_bool *stop, unsigned int w
 	for (;;) {
 		int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 
+		if (fd >= 0 && is_file(fd)) {
+			close(fd);
+			return -EISNAM;
+		}
 		if (fd >= 0)
 			return fd;
 		if (errno != ENXIO && errno != EINTR)

@@ -10,7 +10,7 @@
 
 /*
  * Open for writing, when there is a reader. path must outlive the output. Blocks until then, or until stop is set.
- * Errors: -ECANCELED: stopped; other negative errno.
+ * Errors: -ECANCELED: stopped; -EISNAM: it is a file, which is left as it is; other negative errno.
  */
 int wb_extcap_fifo_open(const char *path, const atomic_bool *stop, struct wb_output *ret_output);
 

@@ -39,7 +39,7 @@ static const struct argument arguments[] = {
 		.type = "string",
 		.placeholder = "192.0.2.1:5555",
 		.required = true},
-	{.key = "mode", .kinds = WB_EXTCAP_ZMQ, .display = "Socket", .type = "selector"},
+	{.key = "mode", .kinds = WB_EXTCAP_ZMQ, .display = "Mode", .type = "selector"},
 	{.key = "node", .kinds = WB_EXTCAP_ZMQ, .display = "Node", .type = "string", .placeholder = "all nodes"},
 	{.key = "since", .kinds = WB_EXTCAP_KAFKA | WB_EXTCAP_NAMED, .display = "Since", .type = "string"},
 	{.key = "filter",
