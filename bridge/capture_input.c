@@ -25,7 +25,8 @@ int wb_capture_input_open(struct wb_capture_input *input, const char *path, bool
 
 	*input = (struct wb_capture_input){.fd = STDIN_FILENO, .follow = follow};
 	if (strcmp(path, "-") != 0) {
-		input->fd = open(path, O_RDONLY | O_CLOEXEC);
+		/* Not blocking: opening a FIFO waits for its writer otherwise, whatever signal comes. */
+		input->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		input->owned = true;
 	}
 	if (input->fd < 0)

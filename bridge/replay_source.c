@@ -76,6 +76,15 @@ static bool is_pipe(const char *address)
 	return r == 0 && !S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode);
 }
 
+/* For another pass. What came through standard input has been read, whatever it is. */
+static bool can_be_read_again(const struct wb_replay_source *source)
+{
+	const struct wb_url *url = &source->setup.url;
+
+	return source->setup.ops->finite &&
+	       (strcmp(url->scheme, "file") != 0 || (strcmp(url->address, "-") != 0 && !is_pipe(url->address)));
+}
+
 bool wb_replay_source_is_live(const struct wb_replay_source *source)
 {
 	return source->args.follow || !source->setup.ops->finite ||
@@ -141,7 +150,7 @@ int wb_replay_source_read(void *context, unsigned int pass, struct wb_read_ahead
 	struct wb_sink sink = {.buffer = buffer};
 	int r = 0;
 
-	if (pass > 0 && !source->setup.ops->finite)
+	if (pass > 0 && !can_be_read_again(source))
 		return wb_fail(ret_error, -ESPIPE,
 			"%s: cannot be read again for the next loop, and did not fit into --buffer",
 			source->setup.url.text);

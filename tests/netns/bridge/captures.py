@@ -27,6 +27,11 @@ def packets(count, first=0):
     return [(NOW_NS + number * 10**6, bytes(60)) for number in range(first, first + count)]
 
 
+def write(t, name, content):
+    pathlib.Path(t.path(name)).write_bytes(content)
+    return t.path(name)
+
+
 def records(count, first):
     """More of a pcap file."""
     return capfile.pcap(packets(count, first))[24:]
@@ -114,6 +119,55 @@ def test_signal(t):
             process.stop(wbtest.signal.SIGINT, seconds=SECONDS, code=code)
             expect("gave up" not in process.err, f"{arguments} says: {process.err}")
             expect(code == 0 or "stopped" in process.out, f"{arguments} says: {process.out}")
+
+
+def has_opened(process, path):
+    for fd in os.listdir(f"/proc/{process.pid}/fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if os.readlink(f"/proc/{process.pid}/fd/{fd}") == path:
+                return True
+    return False
+
+
+def test_fifo(t):
+    """One that nobody writes to yet is waited for, and the waiting ends as all waiting does."""
+    path, copy = t.path("fifo"), t.path("copy.pcap")
+    os.mkfifo(path)
+    for code, *arguments in ((0, "cat"), (1, "verify"), (0, "replay", "--to", "null:")):
+        process = start(t, *arguments, "--from", path)
+        wait_until(lambda one=process: has_opened(one, path), SECONDS, f"{arguments} waits for the FIFO ({process.err})")
+        process.stop(wbtest.signal.SIGINT, seconds=SECONDS, code=code)
+        expect("gave up" not in process.err, f"{arguments} says: {process.err}")
+    process = start(t, "send", "--from", path, "--to", "null:", "--stats", "100ms")
+    wait_until(lambda: " stats " in process.err, SECONDS, f"send waits for the FIFO ({process.err})")
+    process.stop(wbtest.signal.SIGTERM, seconds=SECONDS)
+    process = start(t, "replay", "--from", path, "--to", "null:", "--duration", "1s")
+    expect_equal(process.wait(SECONDS), 0, f"exit code of replay ({process.err})")
+    expect("time is up" in process.err, f"replay says: {process.err}")
+
+    # A writer that comes, pauses, and goes.
+    content = capfile.pcap(packets(100))
+    process = start(t, "cat", "--from", path, "-o", "pcap", "-w", copy)
+    with open(path, "wb", buffering=0) as fifo:
+        fifo.write(content[:1000])
+        wait_until(lambda: os.path.exists(copy) and os.path.getsize(copy) > 0, SECONDS, "the first packets")
+        fifo.write(content[1000:])
+    expect_equal(process.wait(SECONDS), 0, f"exit code of cat ({process.err})")
+    expect_equal(capfile.read(copy), capfile.read(write(t, "day.pcap", content)), "packets of the FIFO")
+
+
+def test_read_once(t):
+    """What came through a pipe cannot be read again for another pass."""
+    content = capfile.pcap([(NOW_NS + number, bytes(60000)) for number in range(50)])  # more than the buffer holds
+    path = t.path("fifo")
+    os.mkfifo(path)
+    threading.Thread(target=lambda: pathlib.Path(path).write_bytes(content), daemon=True).start()
+    out, rule = t.path("out.pcap"), "cannot be read again for the next loop"
+    refused(t, ["replay", "--from", path, "--to", out, "-l", "2", "--buffer", "1MiB"], 1, rule)
+    expect_equal(len(capfile.read(out)), 50, "packets of the first pass")
+    with open(write(t, "day.pcap", content), "rb") as stdin:
+        refused(t, ["replay", "--from", "-", "--to", out, "-l", "2", "--buffer", "1MiB"], 1, rule, stdin=stdin)
+    expect_equal(len(capfile.read(out)), 50, "packets of the first pass")
 
 
 def refused(t, arguments, code, rule, **options):
