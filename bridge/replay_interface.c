@@ -4,12 +4,14 @@
  * its time the kernel is told, with one call.
  *
  * Super-frames, and frames whose checksum is left to the interface, need a virtio_net_hdr in front, which all frames of
- * a ring have or none; and room for 64 KiB. So they have a ring of their own, made when the first of them comes. Before
- * a ring is used, the kernel has taken all of the other one, so the order stays.
+ * a ring have or none; and room for 64 KiB. So they have a ring of their own, made when the first of them comes, and
+ * frames that fit onto the wire only since its MTU was raised go there as well. Before a ring is used, the kernel has
+ * taken all of the other one, so the order stays.
  */
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,7 +74,8 @@ const struct wb_option_row wb_interface_option_rows[] = {
 	{0},
 };
 
-static int port_open(struct wb_out *out, struct port *port, uint32_t vnet_bytes, struct wb_error *ret_error)
+static int port_open(
+	struct wb_out *out, struct port *port, const char *interface, uint32_t vnet_bytes, struct wb_error *ret_error)
 {
 	struct tpacket_tx_geometry geometry;
 	struct tpacket_tx_options options;
@@ -80,7 +83,7 @@ static int port_open(struct wb_out *out, struct port *port, uint32_t vnet_bytes,
 	int r;
 
 	tpacket_tx_options_init(&options);
-	options.interface = out->name;
+	options.interface = interface;
 	options.qdisc_bypass = out->options.qdisc_bypass;
 	options.frame_count = vnet_bytes ? SUPER_FRAMES : (uint32_t)out->options.ring_frames;
 	options.vnet_header_bytes = (uint8_t)vnet_bytes;
@@ -266,6 +269,13 @@ static bool needs_length(struct wb_out *out, const struct wbproto_record *record
 	       (int)bytes > tpacket_tx_mtu(out->plain.tx) + (int)ETHERNET_BYTES;
 }
 
+/* The MTU was raised since the ring was made. */
+static bool needs_room(struct wb_out *out, uint32_t bytes)
+{
+	return bytes > out->plain.room && out->link_type == LINKTYPE_ETHERNET &&
+	       (int)bytes <= tpacket_tx_mtu(out->plain.tx) + (int)(ETHERNET_BYTES + TAG_BYTES);
+}
+
 static bool has_offload(const struct wbproto_packet *packet)
 {
 	struct virtio_net_hdr header;
@@ -320,15 +330,35 @@ static bool is_sendable(struct wb_out *out, const struct wbproto_record *record)
 	return false;
 }
 
+/* The ring that is made late: on the same interface, which may have another name by now. */
+static int super_open(struct wb_out *out)
+{
+	unsigned int index = tpacket_tx_interface_index(out->plain.tx);
+	char name[IF_NAMESIZE];
+
+	for (;;) {
+		int r;
+
+		if (tpacket_tx_mtu(out->plain.tx) < 0 || !if_indextoname(index, name))
+			return wb_fail(&out->base.error, -ENODEV, "iface://%s: the interface is gone", out->name);
+		r = port_open(out, &out->super, name, VNET_BYTES, &out->base.error);
+		if (r < 0 || tpacket_tx_interface_index(out->super.tx) == index)
+			return r;
+		/* The name has gone to another one meanwhile. */
+		port_close(&out->super);
+		out->super = (struct port){0};
+	}
+}
+
 /* The ring for a frame; all that is in the other one has been taken by the kernel. */
 static int choose_port(struct wb_out *out, const struct wbproto_record *record, uint32_t bytes, struct port **ret_port)
 {
-	bool is_super = has_offload(&record->packet) || needs_length(out, record, bytes);
+	bool is_super = has_offload(&record->packet) || needs_length(out, record, bytes) || needs_room(out, bytes);
 	struct port *port = is_super ? &out->super : &out->plain;
 	int r = 0;
 
 	if (!port->tx)
-		r = port_open(out, port, is_super ? VNET_BYTES : 0, &out->base.error);
+		r = super_open(out);
 	if (r == 0 && out->last && out->last != port)
 		r = port_send(out, out->last);
 	out->last = port;
@@ -423,7 +453,7 @@ int wb_out_interface_open(const char *name, const struct wb_interface_options *o
 	out->base = (struct wb_out_base){.ops = &interface_ops, .tally = tally, .stop = stop};
 	out->options = *options;
 	out->name = strdup(name);
-	r = out->name ? port_open(out, &out->plain, 0, ret_error) : wb_fail(ret_error, -ENOMEM, "out of memory");
+	r = out->name ? port_open(out, &out->plain, name, 0, ret_error) : wb_fail(ret_error, -ENOMEM, "out of memory");
 	if (r == 0) {
 		out->link_type = wb_interface_link_type(tpacket_tx_hardware_type(out->plain.tx));
 		if (out->link_type < 0)

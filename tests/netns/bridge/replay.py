@@ -40,9 +40,9 @@ def far_received(net):
     return int(net.run("cat", f"/sys/class/net/{FAR_SIDE}/statistics/rx_packets"))
 
 
-def start_replay(t, net, source, *arguments, to=f"iface://{OUT_SIDE}"):
+def start_replay(t, net, source, *arguments, to=f"iface://{OUT_SIDE}", **options):
     path = t.path(f"replay-{t.number('replay-summary')}.json")
-    replay = t.wirebus(net, "replay", "--from", source, "--to", to, "--summary", path, *arguments)
+    replay = t.wirebus(net, "replay", "--from", source, "--to", to, "--summary", path, *arguments, **options)
     replay.summary_path = path
     return replay
 
