@@ -173,7 +173,8 @@ static void repair(struct wb_cat_run *run)
 		return;
 	wb_sink_cut(run->args->sink_ops, run->args->sink);
 	run->cat->packets = run->whole_packets;
-	run->args->sink_ops->finish(run->args->sink);
+	if (run->args->sink_ops->finish(run->args->sink) < 0)
+		wb_output_cut(out);
 }
 
 /* What came until now is to be readable, also after a failure of the source. Returns how the whole went. */

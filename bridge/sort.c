@@ -39,10 +39,12 @@ struct wb_sort {
 	struct wb_sort_run **heap;
 	size_t heap_count;
 	bool taken; /* the item of heap[0] was given */
+	int error;  /* what has failed: not all that was added is here */
 };
 
-static int sort_fail(const struct wb_sort *sort, int code, struct wb_error *ret_error)
+static int sort_fail(struct wb_sort *sort, int code, struct wb_error *ret_error)
 {
+	sort->error = code;
 	if (code == -ENOMEM)
 		return wb_fail(ret_error, code, "cannot sort: out of memory");
 	return wb_fail(ret_error, code,
@@ -296,6 +298,8 @@ int wb_sort_finish(struct wb_sort *sort, struct wb_error *ret_error)
 {
 	int r = 0;
 
+	if (sort->error)
+		return sort_fail(sort, sort->error, ret_error);
 	if (sort->run_count == 0) {
 		if (sort->count)
 			qsort(sort->entries, sort->count, sizeof(*sort->entries), compare_entries);

@@ -123,6 +123,15 @@ def test_disk_full(t):
     expect(30000 < said < 39000 and found == said, f"{found} packets in the file, {said} said")
     expect_equal(about.count("Number of stat entries = 1"), 1, f"interfaces with statistics: {about}")
     os.unlink(out)
+    # Not even what is written first: still capture files, without a packet.
+    run_command(["mount", "-o", "remount,size=512k", disk])
+    for form in ("pcapng", "pcap"):
+        cat = t.start("cat", [wbtest.WIREBUS, "cat", "--from", url, "-o", form, "-w", out])
+        expect_equal(cat.wait(60), 1, f"exit code of cat ({cat.err})")
+        expect("wirebus cat: 0 packets" in cat.err, cat.err)
+        expect_equal(capinfos(out)[1], 0, f"packets in the {form} file")
+        expect(os.path.getsize(out) > 0, f"the {form} file is empty")
+        os.unlink(out)
     # No room for the sort: nothing but an empty file, and the folder's name.
     cat = t.start("cat", [wbtest.WIREBUS, "cat", "--from", url, "-o", "pcapng", "-w", t.path("out"), "--sort",
                           "--sort-dir", disk, "--memory", "4MiB"])
