@@ -276,9 +276,12 @@ static int open_source(struct session *session)
 
 static int open_output(struct session *session)
 {
+	const char *summary = session->options.summary;
 	struct wb_error error = {0};
 	int r = wb_source_setup_check_output(session->options.from, session->options.write, &error);
 
+	if (r == 0 && summary)
+		r = wb_source_setup_check_output(session->options.from, summary, &error);
 	if (r < 0)
 		return usage(error.message);
 	r = wb_output_open(session->options.write, &session->out);
@@ -289,6 +292,8 @@ static int open_output(struct session *session)
 			to_stdout(&session->options) ? "standard output" : session->options.write, strerror(-r));
 		return failed(error.message);
 	}
+	if (summary && wb_output_is_same(session->options.write, summary))
+		return usage_of("--summary", "the packets are written to that file: name another one");
 	return -1;
 }
 

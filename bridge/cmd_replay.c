@@ -11,6 +11,7 @@
 #include "command.h"
 #include "log.h"
 #include "option.h"
+#include "output.h"
 #include "privileges.h"
 #include "replay.h"
 #include "replay_options.h"
@@ -100,8 +101,10 @@ static int open_files(struct session *session, struct wb_error *ret_error)
 {
 	const char *path = session->options.summary;
 	const char *to = session->options.to;
-	int r;
+	int r = path ? wb_source_setup_check_output(session->options.from, path, ret_error) : 0;
 
+	if (r < 0)
+		return r;
 	if (path) {
 		session->summary = open_summary(path);
 		if (!session->summary)
@@ -112,6 +115,8 @@ static int open_files(struct session *session, struct wb_error *ret_error)
 	r = wb_source_setup_check_output(session->options.from, to, ret_error);
 	if (r < 0)
 		return r;
+	if (path && wb_output_is_same(to, path))
+		return wb_fail(ret_error, -EINVAL, "--summary: the packets are written to %s: name another file", path);
 	return wb_out_file_open(to, &session->tally, &session->stopper.stop, &session->out, ret_error);
 }
 

@@ -14,6 +14,20 @@
 /* A packet is written after the buffer was found to be below WB_OUTPUT_FLUSH_BYTES; all but giant ones fit. */
 #define BUFFER_BYTES (2 * WB_OUTPUT_FLUSH_BYTES)
 
+static bool find_file(const char *path, struct stat *ret)
+{
+	bool is_standard = !path || strcmp(path, "-") == 0;
+
+	return (is_standard ? fstat(STDOUT_FILENO, ret) : stat(path, ret)) == 0 && S_ISREG(ret->st_mode);
+}
+
+bool wb_output_is_same(const char *path, const char *other)
+{
+	struct stat a, b;
+
+	return find_file(path, &a) && find_file(other, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 /* A stream of its own even for standard output, so that its buffer can be freed before the process ends. */
 static FILE *open_stream(const char *path)
 {

@@ -33,6 +33,8 @@ static inline bool wb_output_is_due(const struct wb_output *output)
 }
 /* After an error: forget what is buffered, and cut the file to where it is in order; it can be written to again. */
 void wb_output_cut(struct wb_output *output);
+/* Whether both are names of one regular file, which is there. "-" as for wb_output_open(). */
+bool wb_output_is_same(const char *path, const char *other);
 /* Errors: -errno of the stream. An output that is not open is allowed. */
 int wb_output_close(struct wb_output *output);
 

@@ -11,6 +11,7 @@
 #include "command_line.h"
 #include "option.h"
 #include "publisher_config.h"
+#include "source_setup.h"
 
 enum { ARG_FROM = 1 };
 
@@ -124,6 +125,9 @@ static int check_arguments(struct wb_send_options *options)
 		return usage("no bus: use --to URL, for example --to kafka://localhost:9092/packets");
 	if (wb_pace_options_choose(&options->pace_options, &options->pace, &error) < 0)
 		return usage(error.message);
+	for (size_t i = 0; options->config.ledger && i < options->path_count; i++)
+		if (wb_source_setup_check_output(options->paths[i], options->config.ledger, &error) < 0)
+			return usage(error.message);
 	if (options->interface) {
 		free(options->capture_config->interface);
 		options->capture_config->interface = strdup(options->interface);

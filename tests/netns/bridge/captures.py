@@ -190,7 +190,14 @@ def test_same_file(t):
         refused(t, ["cat", "--from", "-", "-w", path], 2, "is read and written", stdin=stdin)
     with open(path, "ab") as stdout:
         refused(t, ["cat", "--from", path, "-o", "pcap"], 2, "standard output: is read and written", stdout=stdout)
+    rule = f"{path}: is read and written"
+    refused(t, ["cat", "--from", path, "-w", "/dev/null", "--summary", path], 2, rule)
+    refused(t, ["replay", "--from", path, "--to", "null:", "--summary", path], 2, rule)
+    refused(t, ["send", "--from", t.path("hard.pcap"), "--to", "null:", "--ledger", path], 2, rule)
     expect_equal(pathlib.Path(path).read_bytes(), content, "the file that is read")
+    twice = t.path("twice.pcap")
+    refused(t, ["cat", "--from", path, "-o", "pcap", "-w", twice, "--summary", twice], 2, "--summary")
+    refused(t, ["replay", "--from", path, "--to", twice, "--summary", twice], 2, "--summary")
     wbtest.run([wbtest.WIREBUS, "cat", "--from", path, "-o", "pcap", "-w", t.path("another.pcap")])
     wbtest.run([wbtest.WIREBUS, "cat", "--from", path, "-w", "/dev/null"])
 
