@@ -11,6 +11,8 @@
 
 #define NS_PER_S 1000000000u
 #define STOP_NS 100000000u /* so long a stop may go unnoticed */
+/* Later than any clock will show, and sums of two and a clock do not overflow. */
+#define NEVER_NS (UINT64_C(1) << 62)
 
 /* What is learned of the sleeps: 19 steps down and one up balance where 1 of 20 sleeps is longer. */
 #define FIRST_MARGIN_NS 20000u
@@ -43,6 +45,11 @@ static double offset_ns(const struct wb_pace *pace)
 	}
 }
 
+static uint64_t whole_ns(double ns)
+{
+	return ns < (double)NEVER_NS ? (uint64_t)ns : NEVER_NS;
+}
+
 static void take_time(struct wb_pace *pace, uint64_t time_ns)
 {
 	uint64_t max_gap_ns = pace->args.max_gap_ns;
@@ -65,8 +72,6 @@ static void take_time(struct wb_pace *pace, uint64_t time_ns)
 
 uint64_t wb_pace_due(struct wb_pace *pace, uint64_t time_ns, uint64_t bytes)
 {
-	double offset;
-
 	if (pace->args.mode == WB_PACE_TOPSPEED)
 		return 0;
 	if (!pace->has_started) {
@@ -75,9 +80,8 @@ uint64_t wb_pace_due(struct wb_pace *pace, uint64_t time_ns, uint64_t bytes)
 	}
 	if (pace->args.mode == WB_PACE_TIMES)
 		take_time(pace, time_ns);
-	offset = (double)pace->pass_ns + offset_ns(pace);
 	/* A packet for the end of time is due when the clock ends, not before the others. */
-	pace->last_ns = offset < (double)(INT64_MAX / 2) ? (uint64_t)offset : INT64_MAX / 2;
+	pace->last_ns = whole_ns((double)pace->pass_ns + offset_ns(pace));
 	pace->packets++;
 	pace->bytes += bytes;
 	return pace->start_ns + pace->last_ns;
@@ -88,11 +92,13 @@ void wb_pace_restart(struct wb_pace *pace)
 	if (pace->packets == 0)
 		return;
 	if (pace->args.mode != WB_PACE_TIMES)
-		pace->pass_ns += (uint64_t)offset_ns(pace);
+		pace->pass_ns += whole_ns(offset_ns(pace));
 	else if (pace->packets > 1)
 		pace->pass_ns = pace->last_ns + (pace->last_ns - pace->pass_ns) / (pace->packets - 1);
 	else
 		pace->pass_ns = pace->last_ns;
+	if (pace->pass_ns > NEVER_NS)
+		pace->pass_ns = NEVER_NS;
 	pace->has_packet = false;
 	pace->cut_ns = 0;
 	pace->packets = 0;

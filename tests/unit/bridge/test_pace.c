@@ -147,6 +147,26 @@ static void test_restart(void **state)
 	assert_int_equal(wb_pace_due(&pace, 0, 1000), first + 1 * MS);
 }
 
+/* The pass after one that lasts longer than there are nanoseconds does not begin at once. */
+static void test_restart_slow(void **state)
+{
+	const uint64_t years = 100 * (365 * 86400 * S);
+	const enum wb_pace_mode modes[] = {WB_PACE_TIMES, WB_PACE_PPS, WB_PACE_MBPS};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		struct wb_pace pace;
+
+		init(&pace, modes[i], 1e-16, 0);
+		uint64_t first = wb_pace_due(&pace, 0, 1000);
+		wb_pace_due(&pace, 5 * S, 1000);
+		for (int pass = 0; pass < 5; pass++) {
+			wb_pace_restart(&pace);
+			assert_true(wb_pace_due(&pace, 0, 1000) > first + years);
+			assert_true(wb_pace_due(&pace, 5 * S, 1000) > first + years);
+		}
+	}
+}
+
 /* Never early; how late is for the bench to say. */
 static void test_wait(void **state)
 {
@@ -236,6 +256,7 @@ int main(void)
 		cmocka_unit_test(test_max_gap),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_restart_slow),
 		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_lateness),
