@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -301,6 +302,38 @@ static void test_signals(void **state)
 	}
 }
 
+/* Until a pipe takes no more. */
+static void wait_full(int fd)
+{
+	int before = -1, now = 0;
+
+	for (int i = 0; i < 200 && (now == 0 || now != before); i++) {
+		before = now;
+		usleep(100000);
+		assert_int_equal(ioctl(fd, FIONREAD, &now), 0);
+	}
+	assert_true(now > 0 && now == before);
+}
+
+/* Until a process has been told of a signal: another one before that would be the same. */
+static void wait_taken(pid_t pid, int number)
+{
+	unsigned long long pending = ~0ull;
+	char path[64], line[128];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	for (int i = 0; i < 2000 && pending >> (number - 1) & 1; i++) {
+		FILE *file = fopen(path, "re");
+
+		assert_non_null(file);
+		while (fgets(line, sizeof(line), file))
+			sscanf(line, "ShdPnd: %llx", &pending);
+		fclose(file);
+		usleep(10000);
+	}
+	assert_false(pending >> (number - 1) & 1);
+}
+
 /* Output that nobody takes does not keep the program from ending: a second signal is enough. */
 static void test_stuck_output(void **state)
 {
@@ -311,9 +344,9 @@ static void test_stuck_output(void **state)
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	pid = start(scene, wb_cmd_cat, ARGUMENTS(TEXT("cat"), TEXT("--from"), scene->from, TEXT("-o"), TEXT("json")),
 		fds[1]);
-	usleep(300000); /* the pipe is full by then; if not, the program is only ended a little earlier */
-	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	wait_full(fds[0]);
 	assert_int_equal(kill(pid, SIGTERM), 0);
+	wait_taken(pid, SIGTERM);
 	usleep(100000);
 	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
 	assert_int_equal(kill(pid, SIGTERM), 0);
