@@ -90,6 +90,18 @@ static void join_member(struct member *member, const struct tpacket_options *opt
 	assert_int_equal(tpacket_fanout_id(member->handle), options->fanout_id);
 }
 
+/* Until as much was sent after a member joined as while it did, however slow the sender and the joining are. */
+static void wait_for_sender(const struct member *joined)
+{
+	uint32_t enough = joined->join_to + ON_THE_WAY + (joined->join_to - joined->join_from);
+	double start_ms = net_now_ms();
+
+	if (enough > MAX_FRAMES - BURST)
+		enough = MAX_FRAMES - BURST;
+	while (__atomic_load_n(&sent, __ATOMIC_RELAXED) < enough && net_now_ms() - start_ms < 20000)
+		usleep(1000);
+}
+
 static void end_member(struct member *member, struct tpacket_counters *sum)
 {
 	struct tpacket_counters counters;
@@ -138,6 +150,7 @@ static void join_under_load(enum tpacket_version version, enum tpacket_fanout ty
 	assert_int_equal(pthread_create(&sender, NULL, send_frames, NULL), 0);
 	for (int i = 1; i < MEMBERS; i++) {
 		usleep(SECONDS * 1000000 / MEMBERS);
+		wait_for_sender(&members[i - 1]);
 		join_member(&members[i], &options);
 	}
 	usleep(SECONDS * 1000000 / MEMBERS);
