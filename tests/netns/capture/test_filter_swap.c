@@ -212,10 +212,15 @@ static void begin_load(const struct tpacket_options *options, bool by_lease, boo
 static void end_load(pthread_t threads[2])
 {
 	struct tpacket_counters counters;
+	double begin;
 
 	__atomic_store_n(&load.stop_send, true, __ATOMIC_RELAXED);
 	pthread_join(threads[1], NULL);
-	usleep(20 * NET_RETIRE_MS * 1000);
+	begin = net_now_ms();
+	do {
+		usleep(20 * NET_RETIRE_MS * 1000);
+		assert_int_equal(tpacket_stats(load.handle, &counters), 0);
+	} while (counters.seen != counters.read + counters.dropped && net_now_ms() - begin < 20000);
 	__atomic_store_n(&load.stop_read, true, __ATOMIC_RELAXED);
 	pthread_join(threads[0], NULL);
 	net_finish(load.handle, &counters);
