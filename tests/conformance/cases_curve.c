@@ -202,7 +202,7 @@ static void run_old_protocols(const struct conf_row *row)
 	if (!conf_session_open(&session, row, &setup))
 		goto close;
 	for (i = 0; i < 3; i++) {
-		const struct timeval wait = {.tv_sec = 2};
+		const struct timeval wait = {.tv_sec = 10};
 
 		fd = raw_connect(&session.bus);
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));

@@ -199,6 +199,8 @@ bool conf_session_open(struct conf_session *session, const struct conf_row *row,
 int conf_session_parse(struct conf_session *session, const char *url, struct wb_error *ret_error);
 /* Open a peer and wait until what is published reaches it. False: reported. */
 bool conf_session_connect(struct conf_session *session);
+/* Publish until something of it reaches this peer. False: reported. */
+bool conf_session_reach(struct conf_session *session, void *peer);
 /* Publish; reports a call that blocks, and a settled batch that was refused. Returns what publish() returned. */
 int conf_session_publish(struct conf_session *session, unsigned int lane, struct conf_batch *batch);
 /* The same until it is taken, for at most timeout_ms. */

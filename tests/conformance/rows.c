@@ -191,7 +191,7 @@ static const struct conf_row rows[] = {
 	{.name = "null",
 		.scheme = "null",
 		.ops = &wb_transport_null,
-		.slow = "delay=300",
+		.slow = "delay=1000",
 		.bad = bad_null,
 		.bus_open = open_null},
 	{.name = "file",
