@@ -308,6 +308,26 @@ void kafka_rig_read(struct kafka_rig *rig)
 	rd_kafka_destroy(consumer);
 }
 
+void kafka_rig_delay_answers(struct kafka_rig *rig, unsigned int requests, int ms)
+{
+	for (int32_t broker = 1; broker <= RIG_BROKERS; broker++)
+		for (unsigned int i = 0; i < requests; i++)
+			rd_kafka_mock_broker_push_request_error_rtts(
+				rig->mock, broker, API_PRODUCE, 1, RD_KAFKA_RESP_ERR_NO_ERROR, ms);
+}
+
+void kafka_rig_wait_stored(struct kafka_rig *rig, size_t messages)
+{
+	size_t before = 0;
+
+	for (unsigned int tries = 0; (before <= messages || rig->record_count != before) && tries < 100; tries++) {
+		before = tries ? rig->record_count : 0;
+		kafka_rig_pause_ms(100);
+		kafka_rig_read(rig);
+	}
+	assert_true(before > messages && rig->record_count == before);
+}
+
 static unsigned int copies(const struct kafka_rig *rig, uint32_t stream, uint64_t seq)
 {
 	unsigned int n = 0;

@@ -101,5 +101,9 @@ void kafka_rig_make_fatal(struct kafka_rig *rig);
 void kafka_rig_wait_renewed(struct kafka_rig *rig, uint64_t count);
 bool kafka_rig_logged(struct kafka_rig *rig, const char *text);
 void kafka_rig_pause_ms(int ms);
+/* Each broker's answers to so many requests of producers come after this time; what was in them is stored at once. */
+void kafka_rig_delay_answers(struct kafka_rig *rig, unsigned int requests, int ms);
+/* Read until there are more messages than these, and no further ones come. */
+void kafka_rig_wait_stored(struct kafka_rig *rig, size_t messages);
 
 #endif

@@ -78,9 +78,9 @@ static void the_end_knows_what_it_does_not_know(void **state)
 	kafka_rig_open(rig, NULL);
 	kafka_rig_publish_all(rig, 20);
 	kafka_rig_wait_settled(rig, 20);
-	rd_kafka_mock_broker_set_rtt(rig->mock, -1, 20000);
+	kafka_rig_delay_answers(rig, 20, 100000);
 	kafka_rig_publish_all(rig, 10);
-	kafka_rig_pause_ms(300); /* on their way */
+	kafka_rig_wait_stored(rig, 20); /* some are on their way */
 	kafka_rig_publish_all(rig, 10);
 	kafka_rig_pause_ms(100);
 	assert_int_equal(atomic_load(&rig->settled), 20);
@@ -91,7 +91,6 @@ static void the_end_knows_what_it_does_not_know(void **state)
 	assert_true(unknown >= 1);
 	assert_int_equal(unknown + failed, 20);
 	assert_int_equal(atomic_load(&rig->causes[WB_CAUSE_SHUTDOWN]), failed);
-	rd_kafka_mock_broker_set_rtt(rig->mock, -1, 0);
 	kafka_rig_read(rig);
 	kafka_rig_check_records(rig);
 }
@@ -187,11 +186,9 @@ static void doubtful_batches_are_counted(void **state)
 	kafka_rig_publish_all(rig, 20);
 	kafka_rig_wait_settled(rig, 20);
 	/* The broker has them, and says so long after the client has given up waiting. */
-	for (int32_t broker = 1; broker <= RIG_BROKERS; broker++)
-		rd_kafka_mock_broker_push_request_error_rtts(
-			rig->mock, broker, API_PRODUCE, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 30000);
+	kafka_rig_delay_answers(rig, 1, 30000);
 	kafka_rig_publish_all(rig, 20);
-	kafka_rig_pause_ms(300);
+	kafka_rig_wait_stored(rig, 20);
 	kafka_rig_make_fatal(rig);
 	kafka_rig_publish_all(rig, 20);
 	kafka_rig_wait_settled(rig, 60);

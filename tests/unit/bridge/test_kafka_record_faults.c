@@ -98,11 +98,9 @@ static void doubtful_records_are_sent_again(void **state)
 	kafka_rig_open(rig, "linger=1ms");
 	kafka_rig_publish_all(rig, 20);
 	kafka_rig_wait_settled(rig, 20);
-	for (int32_t broker = 1; broker <= RIG_BROKERS; broker++)
-		rd_kafka_mock_broker_push_request_error_rtts(
-			rig->mock, broker, API_PRODUCE, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 30000);
+	kafka_rig_delay_answers(rig, 1, 30000);
 	kafka_rig_publish_all(rig, 10);
-	kafka_rig_pause_ms(300);
+	kafka_rig_wait_stored(rig, 20ul * RIG_RECORDS);
 	kafka_rig_make_fatal(rig);
 	kafka_rig_publish_all(rig, 10);
 	kafka_rig_wait_settled(rig, 40);
