@@ -21,7 +21,8 @@ case $extcap in
 *) echo "not installed once: wirebus-extcap: '$extcap'"; exit 1 ;;
 esac
 [ -L "$extcap" ] || { echo "no link: $extcap"; exit 1; }
-"$extcap" --extcap-interfaces --extcap-version=4.0 | grep -qF 'interface {value=wirebus-kafka}' ||
+# Not grep -q, which does not read to the end: then the program may fail for want of a reader.
+"$extcap" --extcap-interfaces --extcap-version=4.0 | grep -F 'interface {value=wirebus-kafka}' >/dev/null ||
 	{ echo "wirebus-extcap lists no interfaces"; exit 1; }
 
 # Each public header compiles alone, as C and in strict mode.
@@ -59,7 +60,7 @@ sed 1d "$work/wirebus.yaml" >"$work/without.yaml"
 "$work/usr/bin/wirebus" check -c "$work/without.yaml" --plugin "$work/by_hand.so"
 if pkg-config --exists libnats; then
 	plugin nats
-	"$work/usr/bin/wirebus" run --plugin "$work/nats/libwirebus_nats.so" --help | grep -q 'jetstream=true|false' ||
+	"$work/usr/bin/wirebus" run --plugin "$work/nats/libwirebus_nats.so" --help | grep 'jetstream=true|false' >/dev/null ||
 		{ echo "the plugin's options are not in --help"; exit 1; }
 fi
 
