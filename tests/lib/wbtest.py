@@ -40,6 +40,8 @@ SENDING_SIDE, CAPTURED_SIDE = "wba", "wbb"
 # which a busy machine's disk takes at times. As much memory, for 2.5 s.
 PATIENT_RING = ["--block-bytes", "256KiB", "--block-count", "256"]
 RING_OPTIONS = ("--block-bytes", "--block-count", "--retire", "--ring-version")
+# Bytes of a ZeroMQ subscriber before its subscription: greeting and READY, or greeting, HELLO and INITIATE.
+HANDSHAKE, CURVE_HANDSHAKE = 104, 564
 CASE_SECONDS = 240  # an alarm ends a case before CTest would kill it, so that it still cleans up
 
 _PR_SET_PDEATHSIG = 1
@@ -163,6 +165,20 @@ class Net:
         """Whether somebody in the namespace has an established TCP connection to the port."""
         return bool(self.run("ss", "-Htn", "state", "established", f"( sport = :{port} )").strip())
 
+    def subscribed(self, port, handshake, publisher="sport"):
+        """How many connections to the port have brought the publisher, who has it (sport) or has connected to it (dport),
+        more than a handshake of so many bytes, all of which was read."""
+        said = self.run("ss", "-OHtni", "state", "established", f"( {publisher} = :{port} )")
+        came = [(int(line.split()[0]), re.search(r"bytes_received:(\d+)", line)) for line in said.splitlines()]
+        return sum(waiting == 0 and bool(found) and int(found[1]) > handshake for waiting, found in came)
+
+    def caught_up(self, port):
+        """Whether nothing is on its way, for half a second, between who has the port and who has connected to it."""
+        def is_empty():
+            said = self.run("ss", "-Htn", "state", "established", f"( sport = :{port} or dport = :{port} )")
+            return all(line.split()[:2] == ["0", "0"] for line in said.splitlines())
+        return all(is_empty() and not time.sleep(0.1) for _ in range(5))
+
     def received(self):
         return int(self.run("cat", f"/sys/class/net/{CAPTURED_SIDE}/statistics/rx_packets"))
 
@@ -235,9 +251,12 @@ class Case:
         wait_until(ready, 20, "wirebus run says that it captures")
 
     @staticmethod
-    def wait_subscribed():
-        """A publisher takes a subscription a moment after the connection stands, and nothing outside shows when."""
-        time.sleep(0.7)
+    def wait_subscribed(net, port, count=1, curve=False, publisher="sport"):
+        """Until so many subscriptions are in effect at the publisher; see Net.subscribed()."""
+        wait_until(lambda: net.subscribed(port, CURVE_HANDSHAKE if curve else HANDSHAKE, publisher) >= count, 60,
+                   f"{count} subscriptions have come")
+        # The thread that publishes takes it a moment later, and nothing outside shows when.
+        time.sleep(0.5)
 
     def settle(self, process, sent, **expected):
         """End a run orderly and assert its ledger; returns the totals."""
@@ -280,11 +299,11 @@ class Case:
         how = {name: expected.pop(name) for name in ("no_loss", "deep", "ledger", "ordered") if name in expected}
         return Audit(self, net, source, **how).finish(**expected)
 
-    def audit_live(self, net, source, no_loss=False, deep=False):
-        """The same for a PUB socket: both subscribe now; call finish() later."""
+    def audit_live(self, net, source, no_loss=False, deep=False, others=0):
+        """The same for a PUB socket: both subscribe now; call finish() later. others: subscribers that are there already."""
         audit = Audit(self, net, source, no_loss, deep)
         audit.live = True
-        audit.wait_connected()
+        self.wait_subscribed(net, int(source.rpartition(":")[2]), others + 2)
         return audit
 
     def record(self, net, source, folder):
@@ -324,10 +343,6 @@ class Audit:
                                    *(["--no-loss"] if no_loss else []))
         self.checker = case.start("checker", net.command(PYTHON, "-B", CHECKER, source, *beside,
                                                          *(["--deep"] if deep else [])))
-
-    def wait_connected(self):
-        wait_until(lambda: "ready" in self.checker.err, 20, "the checker is connected")
-        Case.wait_subscribed()
 
     def finish(self, code=0, sent=None, run=None, seconds=120):
         """Assert that verify ends with that code, that both say the same, and that

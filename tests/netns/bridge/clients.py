@@ -24,7 +24,8 @@ def live(t, transport, *options):
     pcap = t.path("packets.pcap")
     consumer = t.client(net, "consumer_zmq.py", *options, "-w", pcap, f"tcp://127.0.0.1:{PORT}")
     wait_until(lambda: net.connected(PORT), 10, "the consumer is connected")
-    t.wait_subscribed()
+    if transport == "zmq+pub":
+        t.wait_subscribed(net, PORT)
     sent = t.send(net, PLAN, rate=RATE)
     t.settle(run, PLAN["count"], lossless=True, workers=2)
     expect_equal(consumer.wait(30), 0, f"exit code of the consumer ({consumer.err})")

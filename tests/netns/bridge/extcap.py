@@ -157,13 +157,13 @@ def test_file_mode(t):
 
 # ---- captures ----
 
-def wait_connected(t, net, tshark, connections=1):
+def wait_connected(t, net, tshark, connections=1, curve=False):
     def connected():
         expect(tshark.running(), f"tshark has ended: {tshark.err}")
         said = net.run("ss", "-Htn", "state", "established", f"( sport = :{PORT} )")
         return len(said.splitlines()) >= connections
     wait_until(connected, 60, "the extcap is connected")
-    t.wait_subscribed()
+    t.wait_subscribed(net, PORT, connections, curve)
 
 
 def test_zmq(t):
@@ -171,7 +171,7 @@ def test_zmq(t):
     net = t.net()
     shark = Shark(t, net)
     run = t.capture(net, f"zmq+pub://127.0.0.1:{PORT}", workers=1)
-    ends = (["-c", len(FILTERED)], ["-a", "duration:10"], ["-P", "-l"])
+    ends = (["-c", len(FILTERED)], ["-a", "duration:20"], ["-P", "-l"])
     captured = []
     for index, end in enumerate(ends):
         tshark = shark.capture("wirebus-zmq", "-f", FILTER, *end, path=t.path(f"{index}.pcapng"),
@@ -229,7 +229,7 @@ def test_curve(t):
     tshark = shark.capture("wirebus-zmq", "-c", PLAN["count"], path=t.path("curve.pcapng"),
                            endpoint=f"tcp://127.0.0.1:{PORT}", curve_key=folder / "viewer.key",
                            curve_server_key=folder / "sensor.pub")
-    wait_connected(t, net, tshark)
+    wait_connected(t, net, tshark, curve=True)
     t.send(net, PLAN, rate=2000)
     ended(tshark)
     expect_equal(numbers_of(frames_of(tshark.path)), list(range(PLAN["count"])), "numbers of the frames")
@@ -314,8 +314,7 @@ def test_stops(t):
     # SIGTERM. SIGINT, which a terminal sends to all, is Wireshark's business.
     extcap = start_direct(t, shark, fifo)
     reader = t.start("reader", ["cat", fifo])
-    wait_until(lambda: net.connected(PORT), 30, "the extcap is connected")
-    t.wait_subscribed()
+    t.wait_subscribed(net, PORT)
     t.send(net, PLAN, rate=2000)
     wait_until(lambda: len(reader.out) > 100 * PLAN["count"], 60, "the packets are in the pipe")
     extcap.send_signal(signal.SIGINT)

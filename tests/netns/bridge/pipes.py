@@ -30,8 +30,7 @@ class Pipe:
                                           stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
         self.group = self.popen.pid
         t.cleanup(self.end)
-        wait_until(lambda: net.connected(PORT), 60, "cat is connected")
-        t.wait_subscribed()
+        t.wait_subscribed(net, PORT)
 
     def end(self):
         with contextlib.suppress(ProcessLookupError):

@@ -59,9 +59,7 @@ def test_curve(t):
     t.wait_capturing(run)
     cat = start("cat", lines[2], "-o json -w cat.json")
     consumer = start("consumer", lines[3])
-    wbtest.wait_until(lambda: len(net.run("ss", "-Htn", "state", "established", "( sport = :5555 )").splitlines()) == 2, 10,
-                      "both subscribers are connected")
-    t.wait_subscribed()
+    t.wait_subscribed(net, 5555, 2, curve=True)
     t.send(net, PLAN, rate=20000)
     t.settle(run, PLAN["count"], lossless=True)
     expect_equal(cat.wait(20), 0, f"exit code of cat ({cat.err})")

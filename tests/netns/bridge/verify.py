@@ -144,8 +144,7 @@ def test_zmq_stalled(t):
     run = t.capture(net, f"zmq+pub://127.0.0.1:{PORT}")
     recorder = t.record(net, url, "recorded")
     verify = t.wirebus(net, "verify", "--from", url, "-o", "json")
-    wait_until(lambda: "ready" in recorder.err, 20, "the recorder is connected")
-    t.wait_subscribed()
+    t.wait_subscribed(net, PORT, 2)
     t.send(net, dict(plan, count=20000), rate=RATE)
     time.sleep(0.5)
     for process in (recorder, verify):
@@ -153,7 +152,7 @@ def test_zmq_stalled(t):
     t.send(net, dict(plan, count=280000), rate=100000, first=20000)
     for process in (recorder, verify):
         process.send_signal(signal.SIGCONT)
-    time.sleep(1)
+    wait_until(lambda: net.caught_up(PORT), 60, "the subscribers have caught up")
     t.send(net, plan, rate=RATE, first=280000)
     t.settle(run, plan["count"], lossless=True)
     expect_equal(recorder.wait(30), 0, f"exit code of the recorder ({recorder.err})")

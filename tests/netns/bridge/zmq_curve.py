@@ -67,7 +67,7 @@ def test_pub(t):
         "curve_server_key is not its public key": client_query(keys.viewer, keys.stranger),
         "this side has no curve_key": "topic=wb1/",
     }
-    cats = {text: t.wirebus(net, "cat", "--from", f"zmq+sub://{address}?{query}", "--wait", "4s")
+    cats = {text: t.wirebus(net, "cat", "--from", f"zmq+sub://{address}?{query}", "--wait", "8s")
             for text, query in cats.items()}
     for text, cat in cats.items():
         wait_until(lambda: text in cat.err, 10, f"cat says {text!r}: {cat.err}")
@@ -76,7 +76,7 @@ def test_pub(t):
     consumer = t.client(net, "consumer_zmq.py", "--curve-key", keys.viewer[0], "--curve-server-key", keys.sensor[1],
                         "-w", pcap, f"tcp://{address}")
     wait_until(lambda: "a peer connected" in run.err, 10, f"the consumer is connected: {run.err} {consumer.err}")
-    t.wait_subscribed()
+    t.wait_subscribed(net, PORT, curve=True)
     sent = t.send(net, PLAN, rate=RATE)
     for text, cat in cats.items():
         refused(cat, text)
