@@ -8,6 +8,7 @@ import random
 import signal
 import time
 
+from live import accepted_now
 from prelude import wbtest
 from spool import sender, spooling
 from wbtest import CAPTURED_SIDE, FULL, expect, expect_equal, wait_until
@@ -20,7 +21,8 @@ def test_state_without_spool(t):
     options = ["--state-dir", states, "--batch-age", "60s"]
     run = t.capture(net, url, *options, workers=1)
     t.send(net, {"count": 777, "flows": 4, "sizes": 100}, rate=5000)
-    time.sleep(0.5)  # longer than a block of the ring stays open
+    wait_until(lambda: accepted_now(run) == 777, 20, "all packets are accepted")
+    time.sleep(0.2)  # the state follows the counters
     run.send_signal(signal.SIGKILL)
     run.wait()
     run = t.capture(net, url, *options, workers=1)

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import time
 
+from live import accepted_now
 from prelude import wbtest
 from spool import FACTS, sender, spool_bytes, spooling, summary
 from wbtest import FULL, expect, expect_equal, wait_until
@@ -70,7 +71,8 @@ def test_wirebus_killed(t):
     broker.kill()
     expect_equal(sending.wait(60), 0, f"exit code of the sender ({sending.err})")
     wait_until(lambda: spool_bytes(folder) > 2 << 20, 20, "the spool is in use")
-    time.sleep(0.5)  # longer than a block of the ring stays open
+    wait_until(lambda: accepted_now(run) == count, 20, "all packets are accepted")
+    time.sleep(0.2)  # the state follows the counters
     run.send_signal(signal.SIGKILL)
     run.wait()
     broker.start()

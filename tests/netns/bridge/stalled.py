@@ -52,12 +52,12 @@ class Scene:
         words = wbtest.plan_words({"count": count, "flows": 64, **plan})
         return self.t.start("sender", self.net.command(wbtest.SENDER, wbtest.SENDING_SIDE, "--rate", RATE, *words))
 
-    def leave(self):
-        """The four go, and nothing of them is left a second later."""
+    def leave(self, seconds=1.2):
+        """The four go, and nothing of them is left a second later. More seconds: beside other tests, all of us are late."""
         for process in self.stalled:
             process.end()
         left = time.time()
-        wait_until(lambda: in_flight(self.watcher, left) == 0, 1.2, "nothing in flight a second after they left")
+        wait_until(lambda: in_flight(self.watcher, left) == 0, seconds, "nothing in flight a second after they left")
         print(f"nothing in flight {time.time() - left:.2f} s after they left, known from a message each 0.1 s")
 
     def check(self, count):
@@ -65,6 +65,7 @@ class Scene:
         time.sleep(0.5)
         total = self.t.settle(self.run, count, lossless=True, workers=2)
         expect_equal(total["kernel_dropped"], 0, "dropped by the kernel while subscribers stood still")
+        wait_until(self.ended, 30, "both streams end")
         expect_equal(self.received(), (count, 0), "packets at the healthy subscriber, and missing there")
 
     def received(self):
@@ -109,20 +110,23 @@ def test_curve(t):
     pairs = {name: t.path(name) for name in ("own", "theirs")}
     for path in pairs.values():
         wbtest.run([wbtest.WIREBUS, "keygen", "-o", path])
-    come_back(t, query=f"?curve_key={pairs['own']}.key&curve_allow={pairs['theirs']}.pub",
+    # Less than the 15 s after which the publisher gives up on a peer that does not answer.
+    come_back(t, 5, query=f"?curve_key={pairs['own']}.key&curve_allow={pairs['theirs']}.pub",
               curve=(f"{pairs['theirs']}.key", f"{pairs['own']}.pub"))
 
 
-def come_back(t, **options):
+def come_back(t, seconds=1.2, **options):
     scene = Scene(t, ["stop"] * 4, **options)
     count = RATE * 5
     sender = scene.start_sender(count)
     expect_equal(sender.wait(60), 0, f"exit code of the sender ({sender.err})")
     time.sleep(0.5)
-    pinned = in_flight(scene.watcher, time.time() - 0.4)
+    now = time.time()
+    wait_until(lambda: in_flight(scene.watcher, now) is not None, 20, "heartbeats go on")
+    pinned = in_flight(scene.watcher, now)
     print(f"{pinned} packets in flight to four subscribers that stand still")
-    expect(pinned, "the four hold packets, and heartbeats go on")
-    scene.leave()
+    expect(pinned, "the four hold packets")
+    scene.leave(seconds)
     scene.check(count)
 
 
@@ -143,16 +147,19 @@ def held_up(t, *options):
     """slow=wait: one who stands still holds up everybody; memory is flat; when he has gone, it goes on. Returns the
     scene when everything was sent."""
     scene = Scene(t, ["stop"], *SMALL, *options, query="?slow=wait&sndhwm=8")
-    sender = scene.start_sender(RATE * (STALL_SECONDS + 4), sizes=SIZE)
+    sender = scene.start_sender(RATE * 200, sizes=SIZE)
     wait_until(lambda: "holds up all others" in scene.run.err, 20, "run says that a subscriber holds up all")
     before = wait_until(lambda: quiet(scene.watcher), 20, "the healthy subscriber receives nothing more")
+    sent = scene.net.received()
     samples = sample_rss(scene.run, STALL_SECONDS - 2)
+    # Twice what ring and buffers hold.
+    wait_until(lambda: scene.net.received() > sent + 2 * RATE, 30, "the sender goes on")
     expect(len(read_lines(scene.watcher)) - before <= 1, "the healthy subscriber was not held up")
     expect(max(samples) - samples[0] <= FLAT_BYTES, f"memory grew by {(max(samples) - samples[0]) >> 10} KiB")
     expect(sender.running(), f"the sender was to be busy still: {sender.err}")
     scene.stalled[0].end()
     wait_until(lambda: len(read_lines(scene.watcher)) > before + 5, 5, "it goes on for the others when he has gone")
-    expect_equal(sender.wait(60), 0, f"exit code of the sender ({sender.err})")
+    sender.end()
     expect_equal(scene.run.err.count("holds up all others"), 1, "times that it was said")
     return scene
 
