@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Datagrams of the socket that WIREBUS_TEST_URL names, each to standard output after its length in 4 bytes."""
+import contextlib
 import os
 import select
 import signal
@@ -14,6 +15,8 @@ ended, end = socket.socketpair()
 end.setblocking(False)
 signal.set_wakeup_fd(end.fileno())
 signal.signal(signal.SIGTERM, lambda *_: None)
+with contextlib.suppress(FileNotFoundError):
+    os.unlink(path)  # of a reader that was killed
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reader:
     reader.bind(path)
     try:

@@ -81,6 +81,18 @@ def _die_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def stand_still(pid):
+    """SIGSTOP, and until no thread runs any more, which takes as long as these wait for a CPU."""
+    def stands():
+        states = []
+        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # it has ended
+                states.append(path.read_text().rpartition(")")[2].split()[0])
+        return all(state in "TtZX" for state in states)
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(stands, 20, f"process {pid} stands still")
+
+
 class Process:
     """A child with its output in files; ended at the latest with its case."""
 
@@ -106,7 +118,9 @@ class Process:
         return self.popen.poll() is None
 
     def send_signal(self, number):
-        if self.running():
+        if self.running() and number == signal.SIGSTOP:
+            stand_still(self.pid)
+        elif self.running():
             os.kill(self.pid, number)
 
     def wait(self, seconds=60):

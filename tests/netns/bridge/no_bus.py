@@ -73,7 +73,7 @@ def test_flush_time(t):
     run = t.capture(net, URL, "--flush", "30s")
     t.send(net, {"count": 1000, "flows": 16}, rate=1000)
     t.cleanup(lambda: os.kill(broker_pid, signal.SIGCONT))
-    os.kill(broker_pid, signal.SIGSTOP)
+    wbtest.stand_still(broker_pid)
     t.send(net, {"count": 5000, "flows": 16}, rate=10000, first=1000)
     run.send_signal(signal.SIGTERM)
     time.sleep(6)

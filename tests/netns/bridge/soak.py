@@ -108,10 +108,8 @@ class Soak:
 
     @contextlib.contextmanager
     def standing_still(self, pid):
-        os.kill(pid, signal.SIGSTOP)
+        wbtest.stand_still(pid)
         try:
-            stat = pathlib.Path(f"/proc/{pid}/stat")
-            wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 10, f"{pid} stands still")
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
