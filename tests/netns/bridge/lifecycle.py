@@ -5,6 +5,7 @@ import json
 import signal
 import time
 
+from live import ledger_now
 from prelude import ledger, wbtest
 from wbtest import CAPTURED_SIDE, expect, expect_equal, wait_until
 
@@ -70,7 +71,7 @@ def test_consumer_late_pub(t):
     plan = {"count": 40000, "flows": 16}
     run = t.capture(net, f"zmq+pub://127.0.0.1:{PORT}")
     t.send(net, dict(plan, count=20000), rate=40000)
-    time.sleep(0.5)  # longer than a batch stays open
+    wait_until(lambda: ledger_now(run).get("handed_over") == 20000, 20, "what was sent before is published")
     cat, checker = t.cat_and_check(net, plan, f"zmq+sub://127.0.0.1:{PORT}", check=[*FACTS, "--allow-missing", "1"])
     audit = t.audit_live(net, f"zmq+sub://127.0.0.1:{PORT}", deep=True, others=1)
     t.send(net, plan, rate=40000, first=20000)

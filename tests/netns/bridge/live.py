@@ -32,12 +32,17 @@ def ledgers(text):
     return result
 
 
-def accepted_now(run):
-    """Packets that the capture has accepted, by the ledger that it prints now."""
+def ledger_now(run):
+    """What the capture's ledger, which it prints now, says."""
     begin = len(run.err)
     run.send_signal(signal.SIGUSR1)
     wait_until(lambda: wbtest.CAPTURED_SIDE in ledgers(run.err[begin:]) and run.err.endswith("\n"), 10, "the ledger is printed")
-    return ledgers(run.err[begin:])[wbtest.CAPTURED_SIDE].get("accepted", 0)
+    return ledgers(run.err[begin:])[wbtest.CAPTURED_SIDE]
+
+
+def accepted_now(run):
+    """Packets that the capture has accepted."""
+    return ledger_now(run).get("accepted", 0)
 
 
 def write_config(t, net, to, **options):
