@@ -191,7 +191,7 @@ struct tpacket_lease {
 
 /*
  * Cumulative since tpacket_open(), over all reopenings, 64 bit. Packets that the filter rejected are in no counter of
- * the kernel. (The tag tpacket_stats is taken by <linux/if_packet.h>.)
+ * the kernel but those of rolling over. (The tag tpacket_stats is taken by <linux/if_packet.h>.)
  */
 struct tpacket_counters {
 	/*
@@ -212,9 +212,19 @@ struct tpacket_counters {
 	uint64_t reopens;  /* times the interface came back after it was gone */
 	uint64_t gap_ns;  /* time for which nobody can know what passed: from when it was last seen until it was back */
 	uint64_t renames; /* times the interface changed its name */
-	uint64_t rollover;        /* PACKET_ROLLOVER_STATS: packets that went to another member; of the whole group's */
-	uint64_t rollover_huge;   /* of those: of a flow that fills this member's ring */
-	uint64_t rollover_failed; /* found no member with room */
+	/*
+	 * PACKET_ROLLOVER_STATS, which this member has of its own and counts before any filter. With
+	 * TPACKET_FANOUT_ROLL: packets that were to be this member's, whose ring was filling up, and went to another
+	 * one. With TPACKET_FANOUT_ROLLOVER the first member counts for the whole group, and the others nothing: all
+	 * packets for which a member with room was found, also those that it kept itself.
+	 */
+	uint64_t rollover;
+	uint64_t rollover_huge; /* of those: this ring had room, but one flow was filling it; ROLLOVER: 0 */
+	/*
+	 * No member to go to had a quarter of its ring free, so the packet stayed with this one, which may have had
+	 * room or not (then it is in dropped). With TPACKET_FANOUT_ROLLOVER rollover + rollover_failed = all packets.
+	 */
+	uint64_t rollover_failed;
 };
 
 /* The ring that is in use; differs from what was asked for only in block_count, and that only with shrink. */

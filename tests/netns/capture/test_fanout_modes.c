@@ -271,6 +271,21 @@ static void small_rings(struct tpacket_options *options, enum tpacket_fanout typ
 	options->fanout_flags = flags;
 }
 
+/*
+ * The kernel counts on the first member for the whole group, and what it keeps itself as well: in `rollover` if a
+ * member with room was found, in `rollover_failed` if not.
+ */
+static void assert_rolled(uint64_t found, uint64_t failed)
+{
+	struct tpacket_counters first, second;
+
+	assert_int_equal(tpacket_stats(group.handles[0], &first), 0);
+	assert_int_equal(tpacket_stats(group.handles[1], &second), 0);
+	assert_int_equal(first.rollover, found);
+	assert_int_equal(first.rollover_failed, failed);
+	assert_int_equal(first.rollover_huge + second.rollover + second.rollover_failed + second.rollover_huge, 0);
+}
+
 static void test_rollover(void **state)
 {
 	struct tpacket_options options;
@@ -281,6 +296,7 @@ static void test_rollover(void **state)
 	send_frames(90);
 	read_group(90);
 	assert_in_range(group.counts[0], 40, 64);
+	assert_rolled(90, 0);
 	/* And when nobody has room: dropped, and counted as that. */
 	send_frames(200);
 	assert_int_equal(tpacket_stats(group.handles[0], &first), 0);
@@ -289,18 +305,35 @@ static void test_rollover(void **state)
 	assert_int_equal(
 		first.dropped, 200 - 64 - 48); /* the first is asked in the end, the second is left at 3 of 4 */
 	assert_int_equal(second.dropped, 0);
-	assert_int_equal(first.rollover + first.rollover_failed + second.rollover + second.rollover_failed, 290);
-	assert_true(first.rollover_failed > 0);
+	/* What filled the last quarter of the first failed, too, but was not dropped. */
+	assert_rolled(90 + 2 * 48, 200 - 2 * 48);
 	close_group();
 }
 
-/* One flow, whose member gets full. */
+/* What no filter lets through is counted, too: the member is chosen before its filter is asked. */
+static void test_rollover_is_before_the_filter(void **state)
+{
+	const struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+	struct tpacket_options options;
+	struct tpacket_counters first;
+
+	small_rings(&options, TPACKET_FANOUT_ROLLOVER, 0);
+	options.filter = nothing;
+	options.filter_length = COUNT(nothing);
+	open_group(&options);
+	send_frames(90);
+	assert_rolled(90, 0);
+	assert_int_equal(tpacket_stats(group.handles[0], &first), 0);
+	assert_int_equal(first.seen, 0);
+	close_group();
+}
+
+/* One flow, whose member gets full. That member counts what it gave away, and the other nothing. */
 static void test_roll_flag(void **state)
 {
-	struct tpacket_counters counters;
+	struct tpacket_counters counters[MEMBERS];
 	struct tpacket_options options;
 	uint8_t frame[NET_UDP_BYTES];
-	uint64_t rolled = 0;
 
 	for (int with_flag = 0; with_flag < 2; with_flag++) {
 		small_rings(&options, TPACKET_FANOUT_HASH, with_flag ? TPACKET_FANOUT_ROLL : 0);
@@ -310,21 +343,23 @@ static void test_roll_flag(void **state)
 			net_send(group.sender, frame, sizeof(frame));
 		}
 		uint32_t counts[MEMBERS];
-		uint64_t dropped = 0;
 		for (int i = 0; i < MEMBERS; i++) {
 			counts[i] = net_drain(group.handles[i], 10 * NET_RETIRE_MS, NULL, NULL);
-			assert_int_equal(tpacket_stats(group.handles[i], &counters), 0);
-			dropped += counters.dropped;
-			rolled += counters.rollover;
-			if (!with_flag)
-				assert_int_equal(counters.rollover, 0);
+			assert_int_equal(tpacket_stats(group.handles[i], &counters[i]), 0);
+			assert_int_equal(counters[i].rollover_failed, 0);
+			assert_in_range(counters[i].rollover_huge, 0, counters[i].rollover);
 		}
+		uint64_t dropped = counters[0].dropped + counters[1].dropped;
 		assert_int_equal(counts[0] + counts[1] + dropped, 80);
 		assert_int_equal(dropped, with_flag ? 0 : 16);
 		assert_int_equal(counts[0] && counts[1], with_flag);
+		int full = counts[1] > counts[0];
+		assert_int_equal(counters[!full].rollover, 0);
+		assert_int_equal(counters[full].rollover, with_flag ? counts[!full] : 0);
+		if (with_flag)
+			assert_in_range(counters[full].rollover, 16, 40);
 		close_group();
 	}
-	assert_in_range(rolled, 16, 40);
 }
 
 /* A datagram in two fragments. */
@@ -409,6 +444,7 @@ int main(void)
 		NET_TEST(test_ebpf_program),
 		NET_TEST(test_no_program_to_set),
 		NET_TEST(test_rollover),
+		NET_TEST(test_rollover_is_before_the_filter),
 		NET_TEST(test_roll_flag),
 		NET_TEST(test_defrag),
 		NET_TEST(test_ignore_outgoing),
