@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the library takes for granted about the kernel's sending ring, on one that is made by hand: what becomes of a
- * frame that cannot be sent, and of those behind it, without PACKET_LOSS (as the library has it) and with it.
+ * frame that cannot be sent, and of those behind it, without PACKET_LOSS (as the library has it) and with it; and which
+ * requests of a ring are refused.
  */
 #include "tx_rig.h"
 
@@ -29,13 +30,19 @@ static void hand_option(int fd, int option, int value)
 	assert_int_equal(setsockopt(fd, SOL_PACKET, option, &value, sizeof(value)), 0);
 }
 
-static struct hand_ring hand_open(bool has_loss)
+/* As the library asks for a ring: no retire time, no private bytes, no features. */
+static struct tpacket_req3 hand_geometry(void)
 {
-	struct hand_ring ring = {.fd = net_sender(NET_SEND)};
-	struct tpacket_req3 request = {.tp_block_size = SLOTS * SLOT_BYTES,
+	return (struct tpacket_req3){.tp_block_size = SLOTS * SLOT_BYTES,
 		.tp_block_nr = 1,
 		.tp_frame_size = SLOT_BYTES,
 		.tp_frame_nr = SLOTS};
+}
+
+static struct hand_ring hand_open(bool has_loss)
+{
+	struct hand_ring ring = {.fd = net_sender(NET_SEND)};
+	struct tpacket_req3 request = hand_geometry();
 	socklen_t length = is_v3() ? sizeof(struct tpacket_req3) : sizeof(struct tpacket_req);
 
 	hand_option(ring.fd, PACKET_VERSION, is_v3() ? TPACKET_V3 : TPACKET_V2);
@@ -138,6 +145,36 @@ static void test_library_has_no_loss(void **state)
 	tpacket_tx_close(tx);
 }
 
+/* A ring of either direction. Negative errno. */
+static int hand_ask(int direction, const struct tpacket_req3 *request)
+{
+	int fd = net_sender(NET_SEND);
+
+	hand_option(fd, PACKET_VERSION, TPACKET_V3);
+	int r = setsockopt(fd, SOL_PACKET, direction, request, sizeof(*request)) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+/*
+ * TPACKET_V3 has blocks with a time, with room for their owner and with features for reception only. In a sending ring
+ * the kernel refuses each of them, however small, and takes the same request without it.
+ */
+static void test_v3_has_no_blocks_to_send(void **state)
+{
+	struct tpacket_req3 request = hand_geometry();
+	uint32_t *const members[] = {&request.tp_retire_blk_tov, &request.tp_sizeof_priv, &request.tp_feature_req_word};
+
+	assert_int_equal(hand_ask(PACKET_TX_RING, &request), 0);
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		*members[i] = 1; /* 1 ms; 1 byte; TP_FT_REQ_FILL_RXHASH */
+		assert_int_equal(hand_ask(PACKET_TX_RING, &request), -EINVAL);
+		assert_int_equal(hand_ask(PACKET_RX_RING, &request), 0);
+		*members[i] = 0;
+	}
+	assert_int_equal(hand_ask(PACKET_TX_RING, &request), 0);
+}
+
 /* Each option is what the kernel has. */
 static void test_socket_options(void **state)
 {
@@ -163,6 +200,7 @@ int main(void)
 		TX_PLAIN(test_without_loss),
 		TX_PLAIN(test_with_loss),
 		TX_PLAIN(test_library_has_no_loss),
+		TX_BARE(test_v3_has_no_blocks_to_send),
 		TX_EACH(test_socket_options),
 	};
 	net_enter();
