@@ -22,9 +22,13 @@
  *
  * Who wants one packet after the other calls tpacket_read() instead. Transmitting from a ring: tpacket_tx.h.
  *
- * One thread reads a handle. A thread that only controls it (wake, filter, counters, close) may be another one.
- * Functions return 0 or more, or a negative errno. The library never logs, never exits, has no globals, needs libc
- * alone.
+ * One thread reads a handle: tpacket_acquire(), tpacket_lease_next(), tpacket_release(), tpacket_read(),
+ * tpacket_read_copy(), tpacket_read_into(). Everything else may be called by any thread at any time, also while it
+ * reads, as long as the caller holds a reference (tpacket_get()). Different handles have nothing to do with each other.
+ *
+ * Functions return 0 or more, or a negative errno. After tpacket_close() that is -ESHUTDOWN for who still holds a
+ * reference; of the facts only the interface's name is gone, too. The library never logs, never exits, has no globals,
+ *needs libc alone.
  */
 #ifndef TPACKET_H
 #define TPACKET_H
@@ -199,15 +203,23 @@ struct tpacket_counters {
 	 * were read and told apart.
 	 */
 	uint64_t seen;
-	uint64_t dropped;    /* the ring was full */
-	uint64_t delivered;  /* seen - dropped: read, or still in the ring */
-	uint64_t freezes;    /* V3: how often the ring was found full */
-	uint64_t read;       /* packets taken from the ring */
-	uint64_t truncated;  /* of those read: TPACKET_STATUS_TRUNCATED */
-	uint64_t refiltered; /* of those read: passed the previous filter only, and not handed out */
+	uint64_t dropped;   /* the ring was full */
+	uint64_t delivered; /* seen - dropped: read, or still in the ring */
+	uint64_t freezes;   /* V3: how often the ring was found full */
+	uint64_t read;      /* packets taken from the ring */
+	uint64_t truncated; /* of those read: TPACKET_STATUS_TRUNCATED */
+	/*
+	 * Of those read: not handed out, since they passed the previous filter only, or since it kept fewer bytes of
+	 * them than the new one wants to look at.
+	 */
+	uint64_t refiltered;
 	uint64_t polls;
-	uint64_t link_down;  /* times the interface was reported down */
-	uint64_t bad_blocks; /* blocks or frames whose lengths contradict each other; the rest of the run is skipped */
+	uint64_t link_down; /* times the interface was reported down */
+	/*
+	 * Places where lengths in the ring contradict each other. V3: blocks, of which the rest is skipped; V1, V2:
+	 * frames, and only they are. What is skipped is not in read.
+	 */
+	uint64_t bad_blocks;
 	uint64_t join_gap; /* at most so many packets fell between joining a running group and starting; not in seen */
 	uint64_t reopens;  /* times the interface came back after it was gone */
 	uint64_t gap_ns;  /* time for which nobody can know what passed: from when it was last seen until it was back */
@@ -241,8 +253,8 @@ void tpacket_options_init(struct tpacket_options *options);
  * Choose frame_bytes, block_bytes and block_count so that no frame of the interface is cut and the ring takes at most
  * memory_bytes: from the interface's MTU, its offloads (super-frames of up to 64 KiB and more), vlan, vnet_header, snap
  * length and version. Sets no other option. At least 4 blocks, where memory allows 16 or more.
- * Errors: -EINVAL: too little memory; the message says how much is needed. -ENODEV: no such interface. Blocks: no.
- * Ref: rtnetlink(7), Documentation/networking/packet_mmap.rst.
+ * Errors: -EINVAL: too little memory; the message says how much is needed. -ENODEV: no such interface. Threads: any.
+ * Blocks: no. Ref: rtnetlink(7), Documentation/networking/packet_mmap.rst.
  */
 int tpacket_options_size(struct tpacket_options *options, uint64_t memory_bytes, struct tpacket_error *ret_error);
 
@@ -250,8 +262,9 @@ int tpacket_options_size(struct tpacket_options *options, uint64_t memory_bytes,
  * Open a socket with its ring, bound to the interface and joined to its fanout group. It passes no packet before
  * tpacket_start(): open all members of a group first, then start them, and none sees a packet twice.
  * ret_error: nullable; set on failure only.
- * Errors: -EINVAL (an option breaks a rule), -ENODEV (no such interface), -EPERM (needs CAP_NET_RAW), -ENETDOWN never:
- * a downed interface opens and delivers once it is up, -ENOMEM, -EALREADY and others as the kernel gives them,
+ * An interface that is down opens, too, and delivers once it is up.
+ * Errors: -EINVAL (an option breaks a rule), -ENODEV (no such interface), -EPERM (needs CAP_NET_RAW), -ENOMEM, -ENOSPC
+ * (the group is full: 256 members, if whoever made it said nothing else) and others as the kernel gives them,
  * -EPROTONOSUPPORT (no known version works).
  * Ownership: the caller holds one reference, which tpacket_close() gives back. Threads: any. Blocks: no.
  */
@@ -261,6 +274,7 @@ int tpacket_open(const struct tpacket_options *options, struct tpacket **ret_han
  * Open count handles, 1 to 256, as the members of one fanout group, one for each reading thread; all or none. fanout
  * must be set. With reopen they come back together: none reads before all have joined again, so each of their readers
  * has to be in tpacket_acquire() or tpacket_read() for that. ret_handles: room for count. Each is closed for itself.
+ * Errors, threads: as tpacket_open().
  */
 int tpacket_open_group(const struct tpacket_options *options, unsigned int count, struct tpacket **ret_handles,
 	struct tpacket_error *ret_error);
@@ -270,22 +284,26 @@ int tpacket_open_group(const struct tpacket_options *options, unsigned int count
 struct tpacket *tpacket_get(struct tpacket *handle);
 
 /*
- * End the capture and give one reference back, so once for each reference; NULL is allowed. Whoever is in a call
- * returns with -ESHUTDOWN, and so does every later call of those who still hold a reference. The last one unmaps the
- * ring and closes the socket; it waits for a call that is going on in another thread, but a lease or a packet of
- * tpacket_read() is invalid from then on. So: give each thread that reads a reference of its own, or close after it has
- * ended. Threads: any. Blocks: until the reader has left its call.
+ * End the capture and give one reference back, so once for each reference; NULL is allowed. Whoever is reading or
+ * sending returns with -ESHUTDOWN, and so does every later call of those who still hold a reference, but for facts
+ * (tpacket_interface_name() excepted). The last one unmaps the ring and closes the socket; it waits for a call that is
+ * going on in another thread, but a lease or a packet of tpacket_read() is invalid from then on. So: give each thread
+ * that reads a reference of its own, or close after it has ended. Threads: any. Blocks: until the reader has left its
+ * call.
  */
 void tpacket_close(struct tpacket *handle);
 
-/* Let packets pass: replaces the filter that rejects everything by the real one. Errors: as setsockopt(2). */
+/*
+ * Let packets pass: replaces the filter that rejects everything by the real one. Called again, it does nothing.
+ * Errors: -ESHUTDOWN: closed; others as setsockopt(2), with fanout_join_running also those of joining. Threads: any.
+ */
 int tpacket_start(struct tpacket *handle);
 
 /*
  * Let no further packet into the ring; what is in it can still be read. Read on until tpacket_acquire() gives nothing
  * for twice the retire time, then tpacket_stats() is final: seen = read + dropped.
  * A member of a fanout group keeps its share, which is lost meanwhile: to leave the group, close the handle.
- * Errors: -EPERM after tpacket_lock_filter().
+ * Errors: -EPERM after tpacket_lock_filter(); -ESHUTDOWN: closed. Threads: any.
  */
 int tpacket_stop(struct tpacket *handle);
 
@@ -294,32 +312,33 @@ int tpacket_stop(struct tpacket *handle);
  * between. Packets that passed the old one and are still in the ring are judged anew, in user space: runs and packets
  * that are handed out after this returns passed the new filter. What it rejects then is counted in refiltered; so is a
  * packet of which the old filter kept fewer bytes than the new one wants to look at.
- * Takes effect at tpacket_start() if that was not called yet.
+ * While nothing passes, before tpacket_start() or after tpacket_stop(), it takes effect at the next tpacket_start().
  * Errors: -EINVAL for a bad program or more than 4096 instructions; -EPERM after tpacket_lock_filter(); -EOPNOTSUPP for
  * a program that asks for what only the kernel knows (CPU, queue, mark, random number, flow hash, netlink attributes,
  * offsets from SKF_NET_OFF or SKF_LL_OFF; with V1 or datagrams also the VLAN tag), or that may keep fewer bytes of a
  * packet than it looks at: stop, read what is left, set it, start. -ENOMEM: also when the old and the new program
- * together exceed net.core.optmem_max. Threads: any. Blocks: some milliseconds, until no CPU runs the old one
- * (membarrier(2)).
+ * together exceed net.core.optmem_max. -ESHUTDOWN: closed. Threads: any. Blocks: some milliseconds, until no CPU runs
+ * the old one (membarrier(2)).
  */
 int tpacket_set_filter(struct tpacket *handle, const struct sock_filter *filter, uint16_t length);
 
 /*
  * The same with an eBPF program of type BPF_PROG_TYPE_SOCKET_FILTER. The kernel keeps a reference of its own. What is
- * in the ring is not judged anew. Errors: -EINVAL, -EBADF, -EPERM.
+ * in the ring is not judged anew. Errors: -EINVAL, -EBADF, -EPERM, -ESHUTDOWN. Threads: any.
  */
 int tpacket_set_filter_fd(struct tpacket *handle, int program_fd);
 
 /*
  * Lock the filter that is attached now: nobody can change or remove it, not even with privileges (SO_LOCK_FILTER,
- * socket(7)). Only after tpacket_start(), -EINVAL before; with reopen, -EOPNOTSUPP.
+ * socket(7)). Errors: -EINVAL: nothing passes, since it was not started, or stopped; -EOPNOTSUPP: with reopen;
+ * -ESHUTDOWN: closed. Threads: any.
  */
 int tpacket_lock_filter(struct tpacket *handle);
 
 /*
  * Begin or end promiscuous mode, or the reception of all multicast frames, of the handle's interface; other programs
  * keep theirs (PACKET_ADD_MEMBERSHIP, PACKET_DROP_MEMBERSHIP). With reopen it applies to an interface that comes back,
- * too. Errors: -EINVAL: a handle of all interfaces; -ENODEV: it is gone. Threads: any. Blocks: no.
+ * too. Errors: -EINVAL: a handle of all interfaces; -ENODEV: it is gone; -ESHUTDOWN: closed. Threads: any. Blocks: no.
  */
 int tpacket_set_promiscuous(struct tpacket *handle, bool on);
 int tpacket_set_all_multicast(struct tpacket *handle, bool on);
@@ -327,7 +346,7 @@ int tpacket_set_all_multicast(struct tpacket *handle, bool on);
 /*
  * Replace the program that chooses the member, for the whole group, also after a reopening; who joins later brings the
  * one of his options. program: TPACKET_FANOUT_CBPF; program_fd: TPACKET_FANOUT_EBPF, else -1. Errors: -EINVAL: no such
- * group, or a bad program; -EPERM: after tpacket_lock_filter().
+ * group, or a bad program; -EPERM: after tpacket_lock_filter(); -ESHUTDOWN: closed. Threads: any.
  */
 int tpacket_set_fanout_program(
 	struct tpacket *handle, const struct sock_filter *program, uint16_t length, int program_fd);
@@ -383,24 +402,30 @@ void tpacket_wake(struct tpacket *handle);
 /*
  * Send one frame from the handle's own socket; with vnet_header it begins with that header. Raw sockets on one
  * interface only. Errors: -EOPNOTSUPP: a DGRAM socket; -ENXIO: bound to all interfaces; -EMSGSIZE: larger than the MTU
- * and its link header; -ENETDOWN, -ENOBUFS and others as send(2). Threads: any. Blocks: until the queue has room.
+ * and its link header; -ENODEV: the interface is gone, with reopen until it is back; -ENETDOWN, -ENOBUFS and others as
+ * send(2); -ESHUTDOWN: closed, also while it waits. Threads: any. Blocks: until the queue has room.
  */
 int tpacket_send(struct tpacket *handle, const void *frame, size_t bytes);
 
 /*
  * Read the counters. This is the only place where the kernel's are read, which resets them: nobody else may ask the
- * socket for PACKET_STATISTICS. Threads: any.
+ * socket for PACKET_STATISTICS. Errors: -ESHUTDOWN: closed. Threads: any.
  */
 int tpacket_stats(struct tpacket *handle, struct tpacket_counters *ret_counters);
 
-/* Facts. They change only with the interface: when tpacket_acquire() returned -ENETRESET, or when it was renamed. */
+/*
+ * Facts. They change only with the interface: when tpacket_acquire() returned -ENETRESET, or when it was renamed.
+ * Threads: any.
+ */
+
 enum tpacket_version tpacket_version_in_use(const struct tpacket *handle);
 void tpacket_geometry(const struct tpacket *handle, struct tpacket_geometry *ret_geometry);
 /* For poll(2) and getsockopt(2); stays the handle's. The number never changes; the file behind it is another one after
  * a reopening, which epoll(7) notices. */
 int tpacket_fd(const struct tpacket *handle);
 unsigned int tpacket_interface_index(const struct tpacket *handle); /* 0: all */
-/* The name that the interface has now; "" for all. ret_name: 16 bytes (IFNAMSIZ). -ENODEV: it is gone. */
+/* The name that the interface has now; "" for all. ret_name: 16 bytes (IFNAMSIZ). -ENODEV: it is gone;
+ * -ESHUTDOWN: closed. */
 int tpacket_interface_name(const struct tpacket *handle, char *ret_name);
 uint16_t tpacket_hardware_type(const struct tpacket *handle); /* ARPHRD_* of the interface; ARPHRD_VOID for all */
 int tpacket_fanout_id(const struct tpacket *handle);          /* -ENOENT without a group */

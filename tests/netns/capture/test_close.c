@@ -215,6 +215,7 @@ static void test_calls_after_the_close(void **state)
 	struct tpacket_lease lease, second;
 	struct tpacket_packet packet;
 	uint8_t want[100], buffer[100];
+	void *memory;
 	char name[16];
 	int sender = net_sender(NET_SEND);
 
@@ -231,13 +232,24 @@ static void test_calls_after_the_close(void **state)
 	assert_int_equal(tpacket_acquire(handle, -1, &second), -ESHUTDOWN);
 	assert_null(second.handle);
 	assert_int_equal(tpacket_read(handle, -1, &packet), -ESHUTDOWN);
+	assert_int_equal(tpacket_read_copy(handle, -1, &packet, &memory), -ESHUTDOWN);
 	assert_int_equal(tpacket_read_into(handle, -1, buffer, sizeof(buffer), &packet), -ESHUTDOWN);
 	assert_int_equal(tpacket_start(handle), -ESHUTDOWN);
 	assert_int_equal(tpacket_stop(handle), -ESHUTDOWN);
 	assert_int_equal(tpacket_set_filter(handle, NULL, 0), -ESHUTDOWN);
+	assert_int_equal(tpacket_set_filter_fd(handle, sender), -ESHUTDOWN);
+	assert_int_equal(tpacket_lock_filter(handle), -ESHUTDOWN);
+	assert_int_equal(tpacket_set_promiscuous(handle, true), -ESHUTDOWN);
+	assert_int_equal(tpacket_set_all_multicast(handle, true), -ESHUTDOWN);
+	assert_int_equal(tpacket_set_fanout_program(handle, NULL, 0, sender), -ESHUTDOWN);
 	assert_int_equal(tpacket_send(handle, want, sizeof(want)), -ESHUTDOWN);
 	assert_int_equal(tpacket_stats(handle, &counters), -ESHUTDOWN);
 	assert_int_equal(tpacket_interface_name(handle, name), -ESHUTDOWN);
+	/* Facts stay. */
+	assert_int_equal(tpacket_version_in_use(handle), TPACKET_VERSION_3);
+	assert_int_equal(tpacket_interface_index(handle), net_index(NET_LISTEN));
+	assert_int_equal(tpacket_fanout_id(handle), -ENOENT);
+	assert_int_equal(tpacket_fanout_group(handle, NULL, NULL, NULL), -ENOENT);
 	tpacket_wake(handle);
 	tpacket_close(handle);
 	close(sender);

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """tpacket(3) and the public headers say the same: every function with its prototype, every member and constant, nothing
-that does not exist, the defaults; and the page is well-formed.
+that does not exist, the defaults, the errors of each function; and the page is well-formed.
 
 usage: man_page.py ROOT DEFAULTS [PAGE]      DEFAULTS: the program that prints them, man_defaults.c
 Exit code: 0; 1: something is wrong; 77: neither groff nor mandoc is installed, and nothing else is wrong.
@@ -17,6 +17,10 @@ ROOT = pathlib.Path(sys.argv[1])
 DEFAULTS = sys.argv[2]
 PAGE = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else ROOT / "capture" / "tpacket.3"
 FONT = re.compile(r"\\f[BIRP]")
+ERROR = re.compile(r"-(E[A-Z0-9]{3,})\b")
+# Whose errors the page does not name in the function's paragraph, but in one of several functions.
+READERS = {"tpacket_acquire", "tpacket_read", "tpacket_read_copy", "tpacket_read_into"}
+AS_ANOTHER = {"tpacket_tx_open": "tpacket_open"}
 PAGES_OF_OTHERS = {"tpacket"}
 problems = []
 
@@ -39,8 +43,8 @@ def squeeze(text):
 class Headers:
     def __init__(self):
         folder = ROOT / "capture" / "include"
-        text = "".join((folder / name).read_text() for name in ("tpacket.h", "tpacket_tx.h"))
-        text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+        self.source = "".join((folder / name).read_text() for name in ("tpacket.h", "tpacket_tx.h"))
+        text = re.sub(r"/\*.*?\*/", "", self.source, flags=re.S)
         self.constants = set(re.findall(r"^#define (TPACKET_\w+) ", text, re.M))
         self.values = {name: int(value) for name, value in re.findall(r"\b(TPACKET_\w+) = (-?\d+)", text)}
         text = re.sub(r"^#.*$", "", text, flags=re.M)
@@ -51,10 +55,21 @@ class Headers:
             else:
                 self.members[name] = [re.search(r"(\w+)(\[\w+\])?$", part.strip())[1]
                                       for part in body.split(";") if part.strip()]
+        self.errors = self.find_errors()
         self.tags = set(re.findall(r"\b(?:struct|enum) (tpacket_\w+)", text))
         outside = re.sub(r"\b(?:struct|enum) \w+ \{.*?\n\};", "", text, flags=re.S)
         self.prototypes = {re.search(r"(tpacket_\w+)\(", one)[1]: squeeze(one + ";")
                            for one in outside.split(";") if re.search(r"\btpacket_\w+\(", one)}
+
+
+    def find_errors(self):
+        """By function: of the comment right in front of its prototype, or behind it."""
+        found = {}
+        blocks = re.findall(r"/\*((?:(?!\*/).)*)\*/\n((?:[a-z][^;{}]*\btpacket_\w+\([^;{}]*\);[^\n]*\n)+)", self.source, re.S)
+        for before, prototypes in blocks:
+            for name, behind in re.findall(r"\b(tpacket_\w+)\([^;]*\);([^\n]*)", prototypes):
+                found[name] = set(ERROR.findall(behind or before))
+        return found
 
 
 class Page:
@@ -74,6 +89,14 @@ class Page:
                 joined += "".join(a or b for a, b in re.findall(r'"([^"]*)"|(\S+)', line[4:])) + " "
         return {re.search(r"(tpacket_\w+)\(", one)[1]: squeeze(one + ";")
                 for one in joined.split(";") if "(" in one}
+
+    def errors(self):
+        """By function: of the paragraph that it has."""
+        found = {}
+        for tag, text in re.findall(r"^\.TP\n(\.BR tpacket_[^\n]*)\n(.*?)(?=^\.(?:TP|PP|SS|SH))", self.source, re.M | re.S):
+            for name in re.findall(r"tpacket_\w+", tag):
+                found[name] = set(ERROR.findall(FONT.sub("", text).replace("\\-", "-")))
+        return found
 
     def described(self):
         """The words of the tags of lists: what has a paragraph of its own."""
@@ -156,10 +179,24 @@ def check_defaults(headers, page):
                 problem(f"default of {struct}.{member}: the library has {value}, the page {said[struct].get(member)}")
 
 
-def check_errors(page):
-    for name in sorted(set(re.findall(r"-(E[A-Z0-9]{3,})\b", page.text))):
+def check_errors(headers, page):
+    for name in sorted(set(ERROR.findall(page.text))):
         if not hasattr(errno, name):
             problem(f"{name} is no error number")
+    expect(sum(len(errors) for errors in headers.errors.values()), 60, "errors of functions")
+    said = page.errors()
+    reading = set(ERROR.findall(FONT.sub("", page.sections["READING"]).replace("\\-", "-")))
+    for name in sorted(READERS):
+        for error in sorted(headers.errors.get(name, set()) - reading):
+            problem(f"{name}: the header has -{error}, READING has not")
+    for name, errors in headers.errors.items():
+        if name in READERS:
+            continue
+        paragraph = said.get(AS_ANOTHER.get(name, name), set())
+        if name in AS_ANOTHER:
+            paragraph = paragraph & errors
+        if paragraph != errors:
+            problem(f"errors of {name}: the header has {sorted(errors)}, the page {sorted(paragraph)}")
 
 
 def check_form():
@@ -186,7 +223,7 @@ def main():
     check_names(headers, page)
     check_members(headers, page)
     check_defaults(headers, page)
-    check_errors(page)
+    check_errors(headers, page)
     count = check_form()
     if problems:
         sys.exit(1)
