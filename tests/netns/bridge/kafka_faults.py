@@ -8,6 +8,7 @@ import re
 import signal
 
 from prelude import ledger, wbtest
+from spool import spool_bytes
 from mock_kafka import (CLUSTER_AUTHORIZATION_FAILED, INIT_PRODUCER_ID, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE, Mock,
                         NOT_ENOUGH_REPLICAS, NOT_LEADER, OUT_OF_ORDER_SEQUENCE_NUMBER, PRODUCE, REQUEST_TIMED_OUT,
                         TOPIC_AUTHORIZATION_FAILED)
@@ -187,6 +188,27 @@ def test_slow(t):
         mock("rtt", 1, 0)
         said, _ = consume(t, net, plan, mock.url())
         expect_sums(total, said, plan["count"])
+
+
+def test_slow_spool(t):
+    """A slow broker, with spool: what it does not take in time is on disk, and all of it reaches the broker, in order."""
+    net, folder = t.net(), t.path("spool")
+    mock = Mock(t, net)
+    mock("rtt", 1, 200)
+    plan = {"count": 20000, **SMALL}
+    run = t.capture(net, mock.url(linger="1ms"), "--on-full", "spool", "--spool-dir", folder, "--buffers", "8",
+                    "--batch-bytes", "4096", "--flush", "60s")
+    sender = t.start("sender", net.command(wbtest.SENDER, wbtest.SENDING_SIDE, *wbtest.plan_words(plan), "--rate", "40000"))
+    wait_until(lambda: spool_bytes(folder) > 256 << 10, 30, "the spool is in use")
+    expect_equal(sender.wait(60), 0, f"exit code of the sender ({sender.err})")
+    wait_until(lambda: spool_bytes(folder) < 100, 90, "the spool is empty again")
+    run.stop(seconds=90)
+    total = ledger.check(run.ledger_path, sent=plan["count"], lossless=True, workers=2)
+    expect_equal((total["delivered"], total["dropped"], total["spooled"]), (plan["count"], 0, 0), f"outcomes: {total}")
+    expect("batches go to the spool" in run.err, f"run says that it spools: {run.err}")
+    mock("rtt", 1, 0)
+    said, _ = consume(t, net, plan, mock.url(), lossless=True)
+    expect_sums(total, said, plan["count"])
 
 
 def test_names(t):
