@@ -11,6 +11,7 @@ import socket
 import time
 
 from prelude import ledger, wbtest
+from mock_kafka import Mock
 from wbtest import CAPTURED_SIDE, expect, expect_equal, wait_until
 
 import natsbus
@@ -204,6 +205,43 @@ def test_kafka(t):
     expect_equal(len(packets), total["accepted"], "packets on the bus")
     expect_only(packets, ports, 9092)
     expect(run.err.count(" stats ") > 20, "lines of statistics")
+
+
+# Ten datagrams from a socket to another one, so that no error comes back.
+DATAGRAMS = """
+import socket
+into, out = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+into.bind(("127.0.0.1", 0))
+for _ in range(10):
+    out.sendto(bytes(100), into.getsockname())
+"""
+
+
+def test_leaders_move(t):
+    """A cluster of three whose leaders move, and which goes away and comes back: whatever connections run opens, to whichever
+    broker, nothing of them is captured. The mock cluster listens on lo only, so that is captured."""
+    net = t.net()
+    mock = Mock(t, net, brokers=3)
+    mock("topic", "packets", 4)
+    run = t.capture(net, mock.url(linger="1ms", properties__topic__metadata__refresh__interval__ms=200,
+                                  properties__reconnect__backoff__max__ms=200),
+                    "--stats", "100ms", "--heartbeat", "50ms", "--batch-age", "10ms", interface="lo")
+    wait_until(lambda: connected(run), 30, "a broker answers")
+    sent = 0
+    for step in range(6):
+        away = 1 + (step + 1) % 3
+        mock("down", away)
+        for partition in range(4):
+            mock("leader", "packets", partition, 1 + step % 3)
+        # Each is seen twice, as it goes and as it comes. A broker that does not lead would refuse them.
+        net.run(wbtest.PYTHON, "-c", DATAGRAMS)
+        sent += 20
+        wait_until(lambda: ledger_now(run).get("delivered", 0) >= sent, 30, f"the new leader has {sent} packets")
+        expect_equal(ledger_now(run)["kernel_seen"], sent, f"packets captured, step {step}")
+        mock("up", away)
+    run.stop()
+    total = ledger.check(run.ledger_path, sent=sent, lossless=True, workers=2)
+    expect_equal(total["kernel_dropped"], 0, "dropped by the kernel")
 
 
 def test_nats(t):
