@@ -213,6 +213,7 @@ class Case:
     def __init__(self, stack):
         self._stack = stack
         self._numbers = {}
+        self._runs = []  # (process, path of its ledger)
         base = BUILD / "tests" / "tmp"
         base.mkdir(parents=True, exist_ok=True)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="wbt-", dir=base))
@@ -245,7 +246,19 @@ class Case:
         return process
 
     def wirebus(self, net, *arguments, name=None, **options):
-        return self.start(name or arguments[0], net.command(WIREBUS, *arguments), **options)
+        process = self.start(name or arguments[0], net.command(WIREBUS, *arguments), **options)
+        if arguments[0] == "run" and "--ledger" in arguments:
+            self._runs.append((process, arguments[arguments.index("--ledger") + 1]))
+        return process
+
+    def check_ledgers(self):
+        """Assert the sums of every run that was not killed, whatever its test has asked of it. A run that is left is ended."""
+        for process, path in self._runs:
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(30)
+            # 1: not everything was published, which is no excuse; or it never captured, and the ledger is empty.
+            if code == 0 or code == 1 and os.path.exists(path) and os.path.getsize(path) > 0:
+                ledger.check(path)
 
     def capture(self, net, to, *arguments, interface=CAPTURED_SIDE, workers=2):
         """`wirebus run`, ready to capture, with a ring that is patient, if neither the caller has another one in
@@ -418,6 +431,7 @@ def _run_one(name, function, seconds):
             case = Case(stack)
             stack.callback(signal.alarm, 0)
             function(case)
+            case.check_ledgers()
     except Skip as why:
         print(f"SKIP {name}: {why}", flush=True)
         return "skipped"

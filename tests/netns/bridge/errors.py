@@ -77,7 +77,7 @@ def test_open_to_the_world(t):
 
 def test_port_in_use(t):
     net = t.net()
-    t.capture(net, "zmq+push://127.0.0.1:5577")
+    t.capture(net, "zmq+push://127.0.0.1:5577", "--flush", "200ms")
     refused(t, ["run", "-i", CAPTURED_SIDE, "--to", "zmq+push://127.0.0.1:5577"], 1, "5577", prefix=inside(net))
 
 

@@ -153,10 +153,11 @@ def test_two_captures(t):
   - {{interface: {wbtest.CAPTURED_SIDE}, to: "{urls[0]}", workers: 2, key: flow, flow_buckets: 4}}
   - {{interface: {wbtest.CAPTURED_SIDE}, to: "{urls[1]}", workers: 2, name: second}}
 """)
-    run = t.wirebus(net, "run", "-c", configuration)
+    run = t.wirebus(net, "run", "-c", configuration, "--ledger", t.path("ledger.json"))
     t.wait_capturing(run)
     t.send(net, dict(PLAN, count=1000))
     run.stop()
+    expect_equal(wbtest.ledger.check(t.path("ledger.json"), workers=4)["kernel_seen"], 2000, "packets that both have seen")
     ids = []
     for url in urls:
         cat = t.wirebus(net, "cat", "--from", url, "-o", "json", "--summary", t.path("summary"))
