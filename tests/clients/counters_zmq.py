@@ -3,12 +3,17 @@
 """Read messages, and print one JSON line for each: when it came, whose it is, and the counters that it carries."""
 import argparse
 import json
+import pathlib
+import sys
 import time
 
 import zmq
 
 import packet_batch_pb2
 from consumer_zmq import use_curve
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from messages import BATCH, HEADER, entry
 
 
 def main():
@@ -18,8 +23,12 @@ def main():
     parser.add_argument("--pause", type=float, default=0, help="seconds that each message takes")
     parser.add_argument("--wait", type=int, default=10000, help="messages that may wait here (RCVHWM)")
     parser.add_argument("--curve", nargs=2, metavar="FILE", help="secret key, and the publisher's public key")
+    parser.add_argument("--record", metavar="FILE", help="write the messages there as well, for those who audit them")
     args = parser.parse_args()
 
+    recorded = open(args.record, "wb", buffering=0) if args.record else None
+    if recorded:
+        recorded.write(HEADER)
     socket = zmq.Context.instance().socket(zmq.PULL if args.pull else zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, args.wait)
     if not args.pull:
@@ -28,11 +37,14 @@ def main():
         use_curve(socket, *args.curve)
     socket.connect(args.endpoint)
     while True:
-        batch = packet_batch_pb2.PacketBatch.FromString(socket.recv_multipart()[-1])
+        message = socket.recv_multipart()[-1]
+        batch = packet_batch_pb2.PacketBatch.FromString(message)
         counters = {field.name: getattr(batch.counters, field.name) for field in batch.counters.DESCRIPTOR.fields}
         print(json.dumps({"at": time.time(), "stream": batch.stream_id, "batch_seq": batch.batch_seq,
                           "first_packet_seq": batch.first_packet_seq, "packets": len(batch.packets),
                           "flags": batch.flags, "counters": counters}), flush=True)
+        if recorded:
+            recorded.write(entry(BATCH, message))
         time.sleep(args.pause)
 
 

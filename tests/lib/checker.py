@@ -429,7 +429,8 @@ def record(url, folder):
     """Write what comes into a file that both checkers can read: a subscriber's view, fixed."""
     checker = Checker()
     path = pathlib.Path(folder, "recorded.wbs")
-    with open(path.with_suffix(".part"), "wb") as out:
+    # Not buffered: that something has come can be seen from outside.
+    with open(path.with_suffix(".part"), "wb", buffering=0) as out:
         out.write(HEADER)
         for message in messages(url, checker.all_ended, checker.about):
             checker.take(message)

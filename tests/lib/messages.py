@@ -252,7 +252,23 @@ def read_kafka(url, about, ends):
     consumer.close()
 
 
-def read_zmq(endpoint, pull, over, high_water=100000):
+def read_key(path):
+    """The last line of a file that `wirebus keygen` wrote."""
+    return pathlib.Path(path).read_bytes().split()[-1]
+
+
+def use_curve(socket, query):
+    """As the server where it binds; then everybody's key will do."""
+    import zmq
+    secret = read_key(query["curve_key"])
+    socket.curve_secretkey, socket.curve_publickey = secret, zmq.curve_public(secret)
+    if "curve_server_key" in query:
+        socket.curve_serverkey = read_key(query["curve_server_key"])
+    else:
+        socket.curve_server = True
+
+
+def read_zmq(endpoint, query, pull, over, high_water=100000):
     """Until over() is true and nothing more comes. Prints "ready" when the connection stands."""
     import zmq
     import zmq.utils.monitor
@@ -261,7 +277,9 @@ def read_zmq(endpoint, pull, over, high_water=100000):
     if not pull:
         socket.setsockopt(zmq.SUBSCRIBE, b"wb1/")
     monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-    socket.connect(endpoint)
+    if "curve_key" in query:
+        use_curve(socket, query)
+    (socket.bind if query.get("bind") == "yes" else socket.connect)(endpoint)
     ready = False
     heard = time.monotonic()
     while not over() or time.monotonic() - heard < QUIET_SECONDS:
@@ -279,12 +297,12 @@ def read_zmq(endpoint, pull, over, high_water=100000):
 def messages(url, over, about, ends=None):
     """about["from_start"] stays true where all is read that was ever published. ends: of Kafka, where to begin and end."""
     scheme, _, rest = url.partition("://")
-    rest = rest.partition("?")[0]
+    rest, _, query = rest.partition("?")
     if scheme == "kafka":
         return read_kafka(url, about, ends)
     about["from_start"] = False
     if scheme == "file":
         return read_files(pathlib.Path(urllib.parse.unquote(rest)))
     if scheme in ("zmq+sub", "zmq+pull"):
-        return read_zmq(f"tcp://{rest}", scheme == "zmq+pull", over)
+        return read_zmq(f"tcp://{rest}", dict(urllib.parse.parse_qsl(query)), scheme == "zmq+pull", over)
     raise SystemExit(f"checker: {url}: what is that?")

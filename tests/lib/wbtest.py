@@ -339,7 +339,18 @@ class Case:
         os.mkdir(path)
         recorder = self.start("record", net.command(PYTHON, "-B", CHECKER, "--record", path, source))
         recorder.url = f"file://{path}"
+        recorder.part = pathlib.Path(path, "recorded.part")
         return recorder
+
+    @staticmethod
+    def wait_recording(recorder):
+        """Until something has come, a heartbeat at the latest: so the subscription is in effect."""
+        wait_until(lambda: recorder.part.exists() and recorder.part.stat().st_size > 16, 30, "the recorder hears the publisher")
+
+    def audit_recorded(self, net, recorder, **expected):
+        """audit() of what was recorded, once the recorder has heard the end of all streams."""
+        expect_equal(recorder.wait(60), 0, f"exit code of the recorder ({recorder.err})")
+        return self.audit(net, recorder.url, **expected)
 
     def broker(self, net, port=9092, *properties):
         """Start a Kafka broker in the namespace; returns it."""

@@ -36,7 +36,7 @@ def sample_rss(run, seconds):
 
 
 class Scene:
-    """A publisher, a healthy subscriber, and four that stand still."""
+    """A publisher, a healthy subscriber and one that records, and four that stand still."""
 
     def __init__(self, t, kinds, *options, query="", curve=()):
         self.t = t
@@ -44,7 +44,10 @@ class Scene:
         url = f"tcp://127.0.0.1:{PORT}"
         self.run = t.capture(self.net, f"zmq+pub://127.0.0.1:{PORT}{query}", "--heartbeat", "100ms", *options)
         self.watcher = t.client(self.net, "counters_zmq.py", *(["--curve", *curve] if curve else []), url)
+        keys = "?curve_key={}&curve_server_key={}".format(*curve) if curve else ""
+        self.recorder = t.record(self.net, f"zmq+sub://127.0.0.1:{PORT}{keys}", "recorded")
         wait_until(lambda: read_lines(self.watcher), 20, "the healthy subscriber receives")
+        t.wait_recording(self.recorder)
         self.stalled = [t.client(self.net, "stalled_zmq.py", url, kind, *curve) for kind in kinds]
         wait_until(lambda: all("stalled" in process.out for process in self.stalled), 20, "the subscribers stand still")
 
@@ -67,6 +70,13 @@ class Scene:
         expect_equal(total["kernel_dropped"], 0, "dropped by the kernel while subscribers stood still")
         wait_until(self.ended, 30, "both streams end")
         expect_equal(self.received(), (count, 0), "packets at the healthy subscriber, and missing there")
+        self.t.audit_recorded(self.net, self.recorder, no_loss=True, sent=count, run=self.run)
+
+    def audit(self, given_up):
+        """That much is missing, and explained."""
+        said = self.t.audit_recorded(self.net, self.recorder, sent=self.net.received(), run=self.run)
+        figures = said["figures"]
+        expect_equal((said["verdict"], figures["missing"], figures["given_up"]), ("explained", given_up, given_up), "audit")
 
     def received(self):
         """Packets that the healthy subscriber has, and those that are missing between them."""
@@ -174,6 +184,7 @@ def test_wait_block(t):
     expect(total["kernel_dropped"] > 10000, f"hardly anything was held up: {total}")
     expect_equal((total["handed_over"], total["dropped"], total["failed"]), (total["accepted"], 0, 0), "outcomes")
     expect_equal(scene.received(), (total["accepted"], 0), "packets at the healthy subscriber, and missing there")
+    scene.audit(0)
 
 
 def test_wait_drop(t):
@@ -186,6 +197,7 @@ def test_wait_drop(t):
     expect(total["dropped"] > 10000, f"hardly anything was dropped: {total}")
     expect_equal(total["dropped_no_buffer"] + total["dropped_bus_full"], total["dropped"], "causes")
     expect_equal(scene.received(), (total["handed_over"], total["dropped"]), "packets at the healthy subscriber, and missing there")
+    scene.audit(total["dropped"])
 
 
 if __name__ == "__main__":

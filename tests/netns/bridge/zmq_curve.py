@@ -76,7 +76,9 @@ def test_pub(t):
     consumer = t.client(net, "consumer_zmq.py", "--curve-key", keys.viewer[0], "--curve-server-key", keys.sensor[1],
                         "-w", pcap, f"tcp://{address}")
     wait_until(lambda: "a peer connected" in run.err, 10, f"the consumer is connected: {run.err} {consumer.err}")
-    t.wait_subscribed(net, PORT, curve=True)
+    recorder = t.record(net, f"zmq+sub://{address}?{client_query(keys.viewer, keys.sensor)}", "recorded")
+    t.wait_recording(recorder)
+    t.wait_subscribed(net, PORT, 2, curve=True)
     sent = t.send(net, PLAN, rate=RATE)
     for text, cat in cats.items():
         refused(cat, text)
@@ -87,7 +89,8 @@ def test_pub(t):
     check_pcap(pcap, sent)
     for text in ("curve_allow does not have", "another curve_server_key", "does not use CURVE"):
         expect(counted(run, text) >= 1, f"run does not count {text!r}: {run.err}")
-    expect_equal(run.err.count("a peer connected"), 1, "peers that were let in")
+    expect_equal(run.err.count("a peer connected"), 2, "peers that were let in")
+    t.audit_recorded(net, recorder, no_loss=True, sent=PLAN["count"], run=run, deep=True)
     stranger = open(keys.stranger[1], encoding="ascii").read().split()[-1]
     expect(stranger in run.err, f"run names the key that it refused: {run.err}")
     no_secret_in([run, consumer, *cats.values()], [keys.sensor, keys.viewer, keys.stranger])
@@ -105,6 +108,12 @@ def test_push(t):
     expect_equal(cat.wait(30), 0, f"exit code of cat ({cat.err})")
     t.checked(checker)
     no_secret_in([run, cat], [keys.sensor, keys.store])
+    # A consumer that is not wirebus's.
+    recorder = t.record(net, f"zmq+pull://*:{PORT}?bind=yes&curve_key={keys.store[0]}", "recorded")
+    run = t.capture(net, f"zmq+push://127.0.0.1:{PORT}?bind=no&{client_query(keys.sensor, keys.store)}")
+    t.send(net, PLAN, rate=RATE)
+    t.settle(run, PLAN["count"], lossless=True, workers=2)
+    t.audit_recorded(net, recorder, no_loss=True, sent=PLAN["count"], run=run, deep=True)
 
 
 def test_later(t):
@@ -157,10 +166,12 @@ def test_noise(t):
     keys = Keys(t, "sensor", "viewer")
     run = t.capture(net, f"zmq+push://127.0.0.1:{PORT}?curve_key={keys.sensor[0]}&curve_allow={keys.viewer[1]}")
     noise = t.start("noise", net.command(wbtest.PYTHON, "-c", NOISE, PORT))
-    cat, checker = t.cat_and_check(net, PLAN, f"zmq+pull://127.0.0.1:{PORT}?{client_query(keys.viewer, keys.sensor)}")
+    recorder = t.record(net, f"zmq+pull://127.0.0.1:{PORT}?{client_query(keys.viewer, keys.sensor)}", "recorded")
     t.send(net, PLAN, rate=RATE)
     expect_equal(noise.wait(30), 0, f"exit code of the noise ({noise.err})")
     t.settle(run, PLAN["count"], lossless=True, workers=2)
+    t.audit_recorded(net, recorder, no_loss=True, sent=PLAN["count"], run=run, deep=True)
+    cat, checker = t.cat_and_check(net, PLAN, recorder.url)
     expect_equal(cat.wait(30), 0, f"exit code of cat ({cat.err})")
     t.checked(checker)
     # libzmq reports a connection only once its engine runs: one that is reset before that may pass without an event.

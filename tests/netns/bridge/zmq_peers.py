@@ -31,15 +31,17 @@ def test_churn(t):
     run = t.capture(net, f"zmq+pub://127.0.0.1:{PORT}?sndhwm=2000", "--heartbeat", "100ms", "--log-level", "debug", "--batch-bytes",
                     "64KiB", "--buffers", "16")
     watcher = t.client(net, "counters_zmq.py", URL)
+    recorder = t.record(net, f"zmq+sub://127.0.0.1:{PORT}", "recorded")
     wait_until(lambda: read_lines(watcher), 20, "the watcher receives")
+    t.wait_recording(recorder)
     sender = t.start("sender", net.command(wbtest.SENDER, wbtest.SENDING_SIDE, "--rate", RATE, "--count", 20 * RATE))
 
     def churn(count):
         client = t.client(net, "churn_zmq.py", URL, count, 20)
         expect_equal(client.wait(60), 0, f"exit code of churn ({client.err})")
         expect_equal(int(client.out), count, "subscribers that received a message")
-        wait_until(lambda: run.err.count("a peer connected") == run.err.count("a peer disconnected") + 1, 10,
-                   "all have left but the watcher")
+        wait_until(lambda: run.err.count("a peer connected") == run.err.count("a peer disconnected") + 2, 10,
+                   "all have left but the watcher and the recorder")
 
     churn(100)  # what libzmq keeps for later is allocated by then
     before = descriptors(run), run.rss_bytes()
@@ -49,13 +51,14 @@ def test_churn(t):
     expect_equal(after[0], before[0], "open descriptors")
     # One that is not freed costs libzmq 16 KiB and more.
     expect(after[1] - before[1] < 5 << 20, f"memory grew by {(after[1] - before[1]) >> 10} KiB")
-    expect_equal(run.err.count("a peer connected"), 1101, "peers that were counted")
+    expect_equal(run.err.count("a peer connected"), 1102, "peers that were counted")
     sender.send_signal(signal.SIGTERM)
     sender.wait()
     wait_until(lambda: settled(watcher), 10, "the watcher has heard of all that was read")
     total = t.settle(run, lossless=True, sent=net.received(), workers=2)
     wait_until(lambda: sum(bool(line["flags"] & END_OF_STREAM) for line in read_lines(watcher)) == 2, 10, "both streams end")
     expect_equal(sum(line["packets"] for line in read_lines(watcher)), total["handed_over"], "packets at the watcher")
+    t.audit_recorded(net, recorder, no_loss=True, sent=net.received(), run=run, deep=True)
 
 
 def settled(watcher):
@@ -90,6 +93,20 @@ def test_garbage_frames(t):
     """Messages that are no batches, among those that are: counted, the first ones shown with their origin, and skipped."""
     garbage_frames(t, "push", "pull")
     garbage_frames(t, "pub", "sub")
+    garbage_audited(t)
+
+
+def garbage_audited(t):
+    """What looks like a message from outside, recorded: verify and the checker take the same ones for damaged."""
+    net = t.net()
+    recorder = t.record(net, f"zmq+pull://127.0.0.1:{PORT}?bind=yes", "recorded")
+    run = t.capture(net, f"zmq+push://127.0.0.1:{PORT}?bind=no")
+    garbage = t.client(net, "garbage_zmq.py", "push", URL, 2000)
+    t.send(net, {"count": 20000, "flows": 64}, rate=RATE)
+    expect_equal(garbage.wait(30), 0, f"exit code of the garbage's sender ({garbage.err})")
+    t.settle(run, 20000, lossless=True, workers=2)
+    said = t.audit_recorded(net, recorder, no_loss=True, sent=20000, run=run, deep=True)
+    expect(said["damaged"] > 100, f"hardly any garbage was recorded: {said['damaged']}")
 
 
 def missing(lines):
@@ -125,8 +142,9 @@ def test_three_consumers(t):
     numbers, and nothing else."""
     net = t.net()
     run = t.capture(net, f"zmq+push://127.0.0.1:{PORT}?sndhwm=16", "--batch-bytes", "32KiB")
-    consumers = [t.client(net, "counters_zmq.py", "--pull", "--wait", 8, *more, URL)
-                 for more in ((), ("--pause", "0.005"), ())]
+    recorded = t.shared_folder("recorded")
+    consumers = [t.client(net, "counters_zmq.py", "--pull", "--wait", 8, "--record", t.path(f"recorded/{number}.wbs"), *more, URL)
+                 for number, more in enumerate(((), ("--pause", "0.005"), ()))]
     wait_until(lambda: all(read_lines(consumer) for consumer in consumers), 20, "all three receive")
     victim = consumers[2]
     sender = t.start("sender", net.command(wbtest.SENDER, wbtest.SENDING_SIDE, "--rate", RATE, "--count", 60 * RATE))
@@ -153,6 +171,10 @@ def test_three_consumers(t):
           " batches")
     expect(lost > 0, "the one that was killed held nothing: this proves nothing")
     expect_equal(got + lost, count, "received and lost")
+    # It may have been stopped between printing a message and recording it.
+    figures = t.audit(net, recorded, code=1, sent=count, run=run)["figures"]
+    between = figures["unexplained"] - lost
+    expect(between in (0, read_lines(victim)[-1]["packets"]), f"unexplained, of which {lost} were to be: {figures}")
     # Only what came after its last message and before its death can have been in its hands.
     for stream, numbers in batches.items():
         last = max(line["batch_seq"] for line in read_lines(victim) if line["stream"] == stream)
