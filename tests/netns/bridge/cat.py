@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`wirebus cat`: much to read in little memory, ends of every kind that leave whole files, the tools that read them, a spool
 that is in use, several streams live."""
+import collections
 import errno
 import json
 import os
+import pathlib
 import pty
 import re
 import signal
@@ -12,6 +14,7 @@ import subprocess
 import time
 
 from prelude import wbtest
+import messages as wire
 from wbtest import CAPTURED_SIDE, FULL, expect, expect_equal, run as run_command, wait_until
 
 MAKE_BATCHES = str(wbtest.BUILD / "tests" / "clients" / "make_batches")
@@ -189,9 +192,73 @@ def test_tools(t):
     expect_equal(found, 500, "packets")
     for text in (f"Name = {CAPTURED_SIDE}", "Filter string = ip or vlan or arp", "Speed = 10000000000", "Number of stat entries = 1"):
         expect(text in about, f"{text} is not in {about}")
-    ids = run_command(["tshark", "-r", out, "-T", "fields", "-e", "frame.packet_id", "-e", "frame.packet_flags_direction", "-e",
-                       "frame.drop_count"])
-    expect(ids.strip(), "tshark shows packets")
+    expect_equal({fact.direction for fact in tshark_facts(out, run)}, {INBOUND}, "directions")
+
+
+INBOUND, OUTBOUND = 1, 2
+Fact = collections.namedtuple("Fact", "source direction drops")
+
+
+def tshark_facts(path, run):
+    """What tshark shows of each packet of a file with all that a capture of two streams has published: each stream's are
+    numbered from 1 on."""
+    shown = run_command(["tshark", "-n", "-r", path, "-T", "fields", "-e", "frame.packet_id", "-e", "ip.src", "-e",
+                         "frame.packet_flags_direction", "-e", "frame.drop_count"])
+    rows = [line.split("\t") for line in shown.splitlines()]
+    accepted = [counters["accepted"] for counters in wbtest.ledger.workers(run.ledger_path)]
+    expect(len(accepted) == 2 and all(accepted), f"packets of both streams: {accepted}")
+    expect_equal(sorted(int(row[0]) for row in rows), sorted(number for count in accepted for number in range(1, count + 1)),
+                 "numbers of the packets")
+    return [Fact(row[1], int(row[2], 0), int(row[3] or 0)) for row in rows]
+
+
+def told(url, *names):
+    """The sum of these counters, by the newest of each stream in the files."""
+    newest = {}
+    for message in wire.read_files(pathlib.Path(url.removeprefix("file://"))):
+        facts = wire.read_batch(message[1]) if message else {}  # the last one may not be whole yet
+        if "counters" in facts:
+            newest[facts["stream"]] = facts["counters"]
+    return sum(counters[name] for counters in newest.values() for name in names)
+
+
+def test_tools_overrun(t):
+    """Wireshark's tools see in which direction each packet went, and each one that an overrun ring has cost."""
+    net = t.net()
+    url = t.shared_folder("packets")
+    run = t.capture(net, url, "--block-bytes", "16KiB", "--block-count", "4", "--heartbeat", "100ms")
+    sent = 0
+
+    def send(link, count, sizes, reverse=0):
+        nonlocal sent
+        words = wbtest.plan_words({"count": count, "flows": 64, "sizes": sizes, "reverse": reverse})
+        net.run(wbtest.SENDER, link, "--rate", 100000, *words)
+        sent += count
+
+    def is_told():
+        return told(url, "read", "kernel_dropped") == sent
+    send(wbtest.SENDING_SIDE, 100, 100)
+    send(CAPTURED_SIDE, 10, "gso:2000", reverse=1)
+    wait_until(is_told, 30, "all was read")
+    run.send_signal(signal.SIGSTOP)
+    send(wbtest.SENDING_SIDE, 5000, 100)
+    run.send_signal(signal.SIGCONT)
+    dropped = None
+    # They belong to the packet that comes after the message that tells of them: so the last one tells of no more.
+    while dropped != told(url, "kernel_dropped"):
+        wait_until(is_told, 30, "all was read or lost, and told")
+        dropped = told(url, "kernel_dropped")
+        send(wbtest.SENDING_SIDE, 100, 100)
+        wait_until(is_told, 30, "all was read or lost, and told")
+    total = t.settle(run, sent, workers=2)
+    expect(total["kernel_dropped"] > 1000, f"the ring was not overrun: {total}")
+    out = t.path("out.pcapng")
+    run_command([wbtest.WIREBUS, "cat", "--from", url, "-o", "pcapng", "-w", out])
+    facts = tshark_facts(out, run)
+    ways = [OUTBOUND if fact.source.startswith("10.128.") else INBOUND for fact in facts]
+    expect_equal([fact.direction for fact in facts], ways, "directions")
+    expect_equal(set(ways), {INBOUND, OUTBOUND}, "directions of what was sent")
+    expect_equal(sum(fact.drops for fact in facts), total["kernel_dropped"], "packets dropped between those in the file")
 
 
 def test_progress(t):
