@@ -167,6 +167,7 @@ def test_given_up(t):
     expect_equal(run.wait(30), 1, f"exit code of run ({run.err})")
     total = ledger.check(run.ledger_path, workers=2)
     expect_equal(total["delivered"], 0, f"delivered: {total}")
+    expect_equal(t.audit(net, mock.url(), code=1)["doubts"], ["nothing"], "doubts")
 
 
 def test_slow(t):
