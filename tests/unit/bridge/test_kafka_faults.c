@@ -216,6 +216,30 @@ static void fatal_answers_are_survived(void **state)
 }
 
 /* Errors that librdkafka takes for the end of a batch although they are not its fault. */
+static size_t survive_error(rd_kafka_resp_err_t error)
+{
+	struct kafka_rig *rig;
+	size_t overtaken;
+
+	kafka_rig_set_up((void **)&rig);
+	kafka_rig_open(rig, NULL);
+	kafka_rig_publish_all(rig, 20);
+	kafka_rig_wait_settled(rig, 20);
+	/* So that newer ones are queued when the error comes. */
+	rd_kafka_mock_broker_set_rtt(rig->mock, -1, 50);
+	rd_kafka_mock_push_request_errors_array(rig->mock, API_PRODUCE, 1, &error);
+	kafka_rig_publish_all(rig, 10);
+	kafka_rig_pause_ms(20);
+	kafka_rig_publish_all(rig, 30);
+	rd_kafka_mock_broker_set_rtt(rig->mock, -1, 0);
+	kafka_rig_assert_all_delivered(rig, 0);
+	assert_int_equal(kafka_rig_stats(rig).renewed, 1);
+	assert_true(kafka_rig_logged(rig, rd_kafka_err2str(error)));
+	overtaken = rig->overtaken;
+	kafka_rig_tear_down((void **)&rig);
+	return overtaken;
+}
+
 static void errors_of_others_are_survived(void **state)
 {
 	static const rd_kafka_resp_err_t errors[] = {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING,
@@ -224,23 +248,12 @@ static void errors_of_others_are_survived(void **state)
 		RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH, RD_KAFKA_RESP_ERR_UNKNOWN};
 
 	for (size_t i = 0; i < COUNT(errors); i++) {
-		struct kafka_rig *rig;
+		size_t overtaken = 1;
 
-		kafka_rig_set_up((void **)&rig);
-		kafka_rig_open(rig, NULL);
-		kafka_rig_publish_all(rig, 20);
-		kafka_rig_wait_settled(rig, 20);
-		/* So that newer ones are queued when the error comes. */
-		rd_kafka_mock_broker_set_rtt(rig->mock, -1, 50);
-		rd_kafka_mock_push_request_errors_array(rig->mock, API_PRODUCE, 1, &errors[i]);
-		kafka_rig_publish_all(rig, 10);
-		kafka_rig_pause_ms(20);
-		kafka_rig_publish_all(rig, 30);
-		rd_kafka_mock_broker_set_rtt(rig->mock, -1, 0);
-		kafka_rig_assert_all_delivered(rig, 0);
-		assert_int_equal(kafka_rig_stats(rig).renewed, 1);
-		assert_true(kafka_rig_logged(rig, rd_kafka_err2str(errors[i])));
-		kafka_rig_tear_down((void **)&rig);
+		/* Without a strict client the order breaks each time. */
+		for (unsigned int tries = 0; overtaken > 0 && tries < 3; tries++)
+			overtaken = survive_error(errors[i]);
+		assert_int_equal(overtaken, 0);
 	}
 	(void)state;
 }
